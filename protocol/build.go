@@ -1,0 +1,298 @@
+package protocol
+
+import (
+	"strings"
+	"time"
+
+	"qianzhi/gateway/pay"
+)
+
+// builder moves wire values into a business message.
+type builder struct {
+	req     *pay.Request
+	now     time.Time
+	text    string // the whole arena as one string; values are slices of it
+	lenient bool   // replies: a declined one carries less
+
+	code, originalSerial, originalDate, originalBatch string
+	senderDate, batch                                 string
+}
+
+func (b *builder) moves(rules *Rules, f *Frame, rec *Record) error {
+	for i := range rules.Moves {
+		mv := &rules.Moves[i]
+		val, at, ok := b.value(mv.Slot, f, rec)
+		if !ok {
+			if mv.Optional || b.lenient {
+				continue
+			}
+			return &Error{Class: ClassMapping, Path: mv.Slot.Name, Offset: -1, Want: mv.Field.String(), Got: "nothing"}
+		}
+		if err := b.set(mv, val); err != nil {
+			return &Error{Class: ClassMapping, Path: mv.Slot.Name, Offset: at, Want: mv.Conv.Want(mv.Field), Got: mv.Field.Info().Mask.Masked(val)}
+		}
+	}
+	if rules.Bills == nil {
+		return nil
+	}
+	return b.bills(rules.Bills, rec)
+}
+
+func (b *builder) value(s Slot, f *Frame, rec *Record) (string, int, bool) {
+	if s.Head != HeadNone {
+		v := f.Get(s.Head)
+		return v, -1, v != ""
+	}
+	i := rec.Find(s.ID)
+	if i < 0 {
+		return "", -1, false
+	}
+	n := &rec.nodes[i]
+	return b.text[n.At : n.At+n.Len], int(n.From), true
+}
+
+func (b *builder) set(mv *Move, raw string) error {
+	val, err := mv.Conv.In(raw, b.now)
+	if err != nil {
+		return err
+	}
+	r := b.req
+	switch mv.Field {
+	case pay.FAmount:
+		r.Amount, err = pay.ParseFen(val)
+		return err
+	case pay.FBiller:
+		r.Biller = val
+	case pay.FAccount:
+		r.Account = val
+	case pay.FSerial:
+		r.Ref.Serial = val
+	case pay.FCode:
+		b.code = val
+	case pay.FOriginalSerial:
+		b.originalSerial = val
+	case pay.FOriginalDate:
+		b.originalDate = val
+	case pay.FOriginalBatch:
+		b.originalBatch = val
+	case pay.FSenderDate:
+		b.senderDate = val
+		r.Day, err = pay.ParseDay(val)
+		return err
+	default:
+		if mv.Field == pay.FBatch {
+			b.batch = val
+		}
+		if mv.Field.Info().Mask != pay.Never || mv.Field == pay.FWorkKeys {
+			r.More = append(r.More, pay.Field{ID: mv.Field, Val: val})
+		}
+	}
+	return nil
+}
+
+func (b *builder) bills(l *Loop, rec *Record) error {
+	for i := range rec.nodes {
+		if rec.nodes[i].ID != l.Group || !rec.layout.Fields[l.Group].Group {
+			continue
+		}
+		var bill pay.Bill
+		for j := range l.Moves {
+			mv := &l.Moves[j]
+			c := rec.Child(i, mv.Slot.ID)
+			if c < 0 {
+				if mv.Optional {
+					continue
+				}
+				return &Error{Class: ClassMapping, Path: mv.Slot.Name, Offset: int(rec.nodes[i].From), Want: mv.Field.String(), Got: "nothing"}
+			}
+			n := &rec.nodes[c]
+			if err := b.bill(&bill, mv, b.text[n.At:n.At+n.Len]); err != nil {
+				return &Error{Class: ClassMapping, Path: mv.Slot.Name, Offset: int(n.From), Want: mv.Conv.Want(mv.Field), Got: "other text"}
+			}
+		}
+		b.req.Bills = append(b.req.Bills, bill)
+	}
+	return nil
+}
+
+func (b *builder) bill(bill *pay.Bill, mv *Move, raw string) error {
+	val, err := mv.Conv.In(raw, b.now)
+	if err != nil {
+		return err
+	}
+	switch mv.Field {
+	case pay.FBillID:
+		bill.ID = val
+	case pay.FBillMonth:
+		bill.Month = val
+	case pay.FBillAmount:
+		bill.Amount, err = pay.ParseFen(val)
+	case pay.FBillPrincipal:
+		bill.Principal, err = pay.ParseFen(val)
+	case pay.FBillPenalty:
+		bill.Penalty, err = pay.ParseFen(val)
+	}
+	return err
+}
+
+// identify completes the idempotency key and the original's key.
+func (m *Mapping) identify(req *pay.Request, b *builder) error {
+	id := &m.Identity
+	req.Ref.Institution, req.Ref.Kind = id.Institution, req.Op.Kind()
+	req.Ref.Scope = m.scope(req, b.senderDate, b.batch)
+	if b.originalSerial == "" {
+		return nil
+	}
+	date, batch := b.originalDate, b.originalBatch
+	if date == "" {
+		date = b.senderDate
+	}
+	if batch == "" {
+		batch = b.batch
+	}
+	req.Original = &pay.Ref{Institution: id.Institution, Kind: pay.KindPay,
+		Scope: m.scope(req, date, batch), Serial: b.originalSerial}
+	return nil
+}
+
+// scope joins the parts that make a serial unique. The parts are separated by
+// a character that no wire carries inside them.
+func (m *Mapping) scope(req *pay.Request, date, batch string) string {
+	var s strings.Builder
+	switch m.Identity.SerialScope {
+	case ScopeSenderDate:
+		s.WriteString(date)
+	case ScopeBatch:
+		s.WriteString(batch)
+	}
+	for _, id := range m.Identity.Scope {
+		s.WriteByte('\x1f')
+		s.WriteString(pay.Find(req.More, id))
+	}
+	return s.String()
+}
+
+// writer moves a business message into wire values.
+type writer struct {
+	m   *Mapping
+	req *pay.Request
+	rep *pay.Reply // nil for requests
+	now time.Time
+}
+
+func (w *writer) write(rules *Rules, rec *Record, f *Frame) error {
+	for i := range rules.Moves {
+		mv := &rules.Moves[i]
+		val, ok := w.value(mv.Field)
+		if !ok {
+			if mv.Optional || w.rep != nil {
+				continue
+			}
+			return &Error{Class: ClassMapping, Path: mv.Slot.Name, Offset: -1, Want: mv.Field.String(), Got: "nothing"}
+		}
+		out, err := mv.Conv.Out(val)
+		if err != nil {
+			return &Error{Class: ClassMapping, Path: mv.Slot.Name, Offset: -1, Want: mv.Conv.Want(mv.Field), Got: mv.Field.Info().Mask.Masked(val)}
+		}
+		rec.set(f, mv.Slot, out)
+	}
+	if rules.Bills != nil {
+		w.bills(rules.Bills, rec)
+	}
+	return nil
+}
+
+// value finds a field in the reply first and in the request second.
+func (w *writer) value(id pay.FieldID) (string, bool) {
+	switch id {
+	case pay.FLocalDate:
+		return pay.DayOf(w.now).String(), true
+	case pay.FLocalTime:
+		return w.now.Format("150405"), true
+	}
+	if w.rep != nil {
+		if v, ok := w.answer(id); ok {
+			return v, true
+		}
+	}
+	return w.asked(id)
+}
+
+func (w *writer) answer(id pay.FieldID) (string, bool) {
+	switch id {
+	case pay.FCode, pay.FText:
+		wire, text, ok := w.m.Code(w.rep)
+		if id == pay.FText {
+			return text, true
+		}
+		return wire, ok
+	case pay.FAmount:
+		return fen(w.rep.Amount), w.rep.Amount != 0 || w.rep.Verdict == pay.Approved
+	case pay.FReference:
+		return w.rep.Serial, w.rep.Serial != ""
+	}
+	v := pay.Find(w.rep.More, id)
+	return v, v != ""
+}
+
+func (w *writer) asked(id pay.FieldID) (string, bool) {
+	r := w.req
+	if r == nil {
+		return "", false
+	}
+	var v string
+	switch id {
+	case pay.FBiller:
+		v = r.Biller
+	case pay.FAccount:
+		v = r.Account
+	case pay.FAmount:
+		return fen(r.Amount), r.Amount != 0 || w.rep == nil
+	case pay.FSerial:
+		v = r.Ref.Serial
+	case pay.FSenderDate:
+		if r.Day != 0 {
+			v = r.Day.String()
+		}
+	case pay.FOriginalSerial:
+		if r.Original != nil {
+			v = r.Original.Serial
+		}
+	default:
+		v = pay.Find(r.More, id)
+	}
+	return v, v != ""
+}
+
+func (w *writer) bills(l *Loop, rec *Record) {
+	bills := w.req.Bills
+	if w.rep != nil {
+		bills = w.rep.Bills
+	}
+	for i := range bills {
+		g := rec.Put(l.Group, -1, nil)
+		for j := range l.Moves {
+			mv := &l.Moves[j]
+			out, err := mv.Conv.Out(billValue(&bills[i], mv.Field))
+			if err == nil {
+				rec.PutString(mv.Slot.ID, g, out)
+			}
+		}
+	}
+}
+
+func billValue(b *pay.Bill, id pay.FieldID) string {
+	switch id {
+	case pay.FBillID:
+		return b.ID
+	case pay.FBillMonth:
+		return b.Month
+	case pay.FBillAmount:
+		return fen(b.Amount)
+	case pay.FBillPrincipal:
+		return fen(b.Principal)
+	case pay.FBillPenalty:
+		return fen(b.Penalty)
+	}
+	return ""
+}
