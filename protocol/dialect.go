@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"qianzhi/gateway/pay"
@@ -127,7 +126,12 @@ func firstError(a, b error, replay bool) error {
 
 // AppendReply builds the frame that answers a. rec is overwritten.
 func (d *Dialect) AppendReply(a *Asked, rep *pay.Reply, rec *Record) (Frame, error) {
-	f := Frame{Head: slices.Clone(a.Frame.Head)}
+	var f Frame
+	for _, h := range a.Frame.Head { // routing goes back, what proved the request does not
+		if h.Head == HeadTPDU || h.Head == HeadSub {
+			f.Head = append(f.Head, h)
+		}
+	}
 	rec.Reset(d.Reply.Codec.Layout())
 	if err := d.Map.AppendReply(a.Message, &a.Exchange, rep, rec, &f); err != nil {
 		return Frame{}, err

@@ -1,6 +1,10 @@
 package protocol
 
-import "qianzhi/gateway/pay"
+import (
+	"time"
+
+	"qianzhi/gateway/pay"
+)
 
 // Head is a value that travels beside the body: a TPDU, a sub-header, an HTTP
 // header. Link files address it as "@name".
@@ -75,6 +79,14 @@ func (f *Frame) Set(h Head, val string) {
 		}
 	}
 	f.Head = append(f.Head, HeadValue{h, val})
+}
+
+// Inbound is one frame as a listener hands it over. Its bytes belong to whoever
+// answers it.
+type Inbound struct {
+	Frame Frame
+	Peer  string    // remote address
+	At    time.Time // when its last byte was read
 }
 
 // Framer cuts a byte stream into frames and writes frames. Next returns the

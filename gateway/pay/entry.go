@@ -104,6 +104,7 @@ type Entry struct {
 	N        uint32 // number of the last event
 	At       time.Time
 	Changed  time.Time // of the last event
+	Marked   time.Time // of the last leg marker: bytes may have left since then
 	Code     Code      // why the payment is in its state
 	Attempt  uint16
 	Due      time.Time
@@ -111,6 +112,12 @@ type Entry struct {
 	Original ID   // of a 冲正: what it reverses; zero when a tombstone was laid
 	Note     string
 }
+
+// Errors of a journal that its callers tell apart.
+var (
+	ErrMoved      = errors.New("payment has moved on")      // another event came first; read the entry again
+	ErrUnwritable = errors.New("journal cannot be written") // proved not durable
+)
 
 // ErrTransition reports an event that the state machine does not allow.
 var ErrTransition = errors.New("transition not allowed")
@@ -133,6 +140,9 @@ func (e *Entry) Apply(ev *Event) error {
 		return err
 	}
 	e.N, e.Changed = ev.N, ev.At
+	if ev.Kind == EvMarker {
+		e.Marked = ev.At
+	}
 	if ev.State != NoState {
 		e.State, e.Code = ev.State, ev.Code
 	}

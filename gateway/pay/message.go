@@ -54,6 +54,7 @@ type Via struct {
 	Raw      []byte   // opened body with secrets overwritten; owned by the request
 	Digest   [32]byte // SM3 of the bytes as received
 	Replayed bool     // authentic, but its nonce was seen before
+	Refuse   Code     // why the channel would refuse it, CodeUnknown when it would not
 }
 
 // Request is one business message on its way in. Its strings are slices of

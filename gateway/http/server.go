@@ -1,0 +1,154 @@
+// Package http is the banks' HTTP listener. It turns a POST into a frame whose
+// head carries path and signature headers, and the answering frame into a
+// response. It enters where the stream listener has cut a frame.
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"qianzhi/protocol"
+)
+
+// Handler answers whole messages. Answer and Refuse may block.
+type Handler interface {
+	Answer(ctx context.Context, in protocol.Inbound) (protocol.Frame, error)
+	Refuse(ctx context.Context, in protocol.Inbound) (protocol.Frame, error)
+}
+
+// Header ties a head value to an HTTP header, both ways.
+type Header struct {
+	Head protocol.Head
+	Name string
+}
+
+// Options are the parts and limits of one listener.
+type Options struct {
+	Addr     string
+	Handler  Handler
+	Headers  []Header
+	Type     string        // content type of requests and replies
+	MaxBody  int64         // bytes of one request body
+	InFlight int           // requests being answered at once
+	Read     time.Duration // for the whole request to arrive
+	Idle     time.Duration // of a kept connection
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Check reports the first option that cannot work.
+func (o *Options) Check() error {
+	if o.MaxBody <= 0 || o.InFlight <= 0 || o.Read <= 0 || o.Idle <= 0 {
+		return errors.New("http: max_body, in_flight, read and idle must be positive")
+	}
+	return nil
+}
+
+// Server is one listener.
+type Server struct {
+	o     Options
+	srv   *http.Server
+	slots chan struct{}
+	ln    net.Listener
+}
+
+// New binds the address; nothing is accepted until Run.
+func New(o Options) (*Server, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("http: %w", err)
+	}
+	s := &Server{o: o, ln: ln, slots: make(chan struct{}, o.InFlight)}
+	s.srv = &http.Server{Handler: s, ReadTimeout: o.Read, ReadHeaderTimeout: o.Read, IdleTimeout: o.Idle,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
+	return s, nil
+}
+
+// Addr returns the bound address.
+func (s *Server) Addr() string { return s.ln.Addr().String() }
+
+// Run serves until ctx ends and then waits for the requests under way.
+func (s *Server) Run(ctx context.Context) error {
+	done := make(chan error, 1)
+	stopped, stop := context.WithCancel(ctx)
+	go func() {
+		<-stopped.Done()
+		done <- s.srv.Shutdown(context.WithoutCancel(ctx))
+	}()
+	err := s.srv.Serve(s.ln)
+	stop()
+	if down := <-done; errors.Is(err, http.ErrServerClosed) {
+		return down
+	}
+	return err
+}
+
+// ServeHTTP reads one message and writes its answer.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		s.fail(w, http.StatusMethodNotAllowed, errors.New("want POST"))
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	if err != nil {
+		s.fail(w, http.StatusRequestEntityTooLarge, err)
+		return
+	}
+	in := protocol.Inbound{Peer: r.RemoteAddr, At: s.o.Now(), Frame: protocol.Frame{Body: body}}
+	in.Frame.Set(protocol.HeadPath, r.URL.Path)
+	for _, h := range s.o.Headers {
+		if v := r.Header.Get(h.Name); v != "" {
+			in.Frame.Set(h.Head, v)
+		}
+	}
+	f, err := s.answer(context.WithoutCancel(r.Context()), in)
+	if err != nil {
+		s.fail(w, http.StatusBadRequest, err)
+		return
+	}
+	w.Header().Set("Content-Type", s.o.Type)
+	for _, h := range s.o.Headers {
+		if v := f.Get(h.Head); v != "" {
+			w.Header().Set(h.Name, v)
+		}
+	}
+	if _, err := w.Write(f.Body); err != nil {
+		s.o.Log.Debug("client gone before its reply", "peer", r.RemoteAddr, "err", err)
+	}
+}
+
+func (s *Server) answer(ctx context.Context, in protocol.Inbound) (protocol.Frame, error) {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+		return s.o.Handler.Answer(ctx, in)
+	default:
+		return s.o.Handler.Refuse(ctx, in)
+	}
+}
+
+// fail tells a sender whose message could not be read what is wrong with it:
+// class, path and offset, never a value.
+func (s *Server) fail(w http.ResponseWriter, status int, err error) {
+	var e *protocol.Error
+	out := map[string]any{"class": "frame", "want": http.StatusText(status)}
+	if errors.As(err, &e) {
+		out = map[string]any{"class": e.Class, "path": e.Path, "offset": e.Offset, "want": e.Want, "hint": e.Hint}
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(map[string]any{"error": out}); err != nil {
+		s.o.Log.Debug("client gone before its error", "err", err)
+	}
+}

@@ -1,0 +1,104 @@
+package tcp
+
+import "sync"
+
+// place is where a frame was admitted to.
+type place uint8
+
+const (
+	noPlace     place = iota
+	workPlace         // to be answered
+	refusePlace       // to be refused properly
+)
+
+// gate counts the frames under way. Slot and count change under one lock, so
+// that drain cannot miss a frame that is just being admitted.
+type gate struct {
+	mu       sync.Mutex
+	idle     *sync.Cond
+	work     int
+	refuse   int
+	unsent   int // write tasks scheduled
+	draining bool
+	waiting  map[*conn]bool // connections with frames that found no place
+
+	maxWork, maxRefuse int
+}
+
+func newGate(work, refuse int) *gate {
+	g := &gate{maxWork: work, maxRefuse: refuse, waiting: map[*conn]bool{}}
+	g.idle = sync.NewCond(&g.mu)
+	return g
+}
+
+// admit gives the frame a place, or notes that the connection waits for one.
+func (g *gate) admit(k *conn) place {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.draining:
+		return noPlace
+	case g.work < g.maxWork:
+		g.work++
+		return workPlace
+	case g.refuse < g.maxRefuse:
+		g.refuse++
+		return refusePlace
+	}
+	g.waiting[k] = true
+	return noPlace
+}
+
+// leave gives a place back and returns a connection to look at again, if any.
+func (g *gate) leave(p place) *conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p == workPlace {
+		g.work--
+	} else {
+		g.refuse--
+	}
+	g.check()
+	for k := range g.waiting {
+		delete(g.waiting, k)
+		return k
+	}
+	return nil
+}
+
+// hold keeps drain waiting for a scheduled write; release ends that.
+func (g *gate) hold() {
+	g.mu.Lock()
+	g.unsent++
+	g.mu.Unlock()
+}
+
+func (g *gate) release() {
+	g.mu.Lock()
+	g.unsent--
+	g.check()
+	g.mu.Unlock()
+}
+
+func (g *gate) check() {
+	if g.work+g.refuse+g.unsent == 0 {
+		g.idle.Broadcast()
+	}
+}
+
+func (g *gate) forget(k *conn) {
+	g.mu.Lock()
+	delete(g.waiting, k)
+	g.mu.Unlock()
+}
+
+// drain refuses new frames and returns when none is under way and every reply
+// was given to the kernel.
+func (g *gate) drain() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.draining = true
+	for g.work+g.refuse+g.unsent > 0 {
+		g.idle.Wait()
+	}
+}

@@ -1,0 +1,200 @@
+package tcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
+
+	"qianzhi/protocol"
+)
+
+// Handler answers whole frames. Answer and Refuse may block; a reply without
+// Body means that nothing is sent. Garbage reports bytes that are no frame.
+type Handler interface {
+	Answer(ctx context.Context, in protocol.Inbound) (protocol.Frame, error)
+	Refuse(ctx context.Context, in protocol.Inbound) (protocol.Frame, error)
+	Garbage(ctx context.Context, peer string, head []byte, why error)
+}
+
+// Options are the parts and limits of one listener.
+type Options struct {
+	Addr     string // host:port; port 0 picks one
+	Handler  Handler
+	Request  protocol.Framer // cuts what arrives
+	Reply    protocol.Framer // writes what leaves
+	MaxFrame int             // bytes of one frame, prefix included
+	InFlight int             // frames being answered at once on this listener
+	Refusals int             // frames being refused at once beyond that
+	Conns    int             // connections at once
+	MaxOut   int             // unsent reply bytes of a connection before it is closed
+	Ordered  bool            // one frame at a time per connection, replies in order
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Check reports the first option that cannot work.
+func (o *Options) Check() error {
+	switch {
+	case o.MaxFrame <= 0 || o.InFlight <= 0 || o.Refusals < 0 || o.Conns <= 0 || o.MaxOut <= 0:
+		return errors.New("tcp: max_frame, in_flight, conns and max_out must be positive")
+	case o.Handler == nil || o.Request == nil || o.Reply == nil || o.Now == nil || o.Log == nil:
+		return errors.New("tcp: a part is missing")
+	}
+	return nil
+}
+
+// Server is one listener.
+type Server struct {
+	gnet.BuiltinEventEngine
+	o     Options
+	eng   gnet.Engine
+	gate  *gate
+	conns atomic.Int64
+	addr  atomic.Pointer[string]
+	ready chan struct{}
+}
+
+// New builds a listener that is not yet open.
+func New(o Options) (*Server, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	return &Server{o: o, gate: newGate(o.InFlight, o.Refusals), ready: make(chan struct{})}, nil
+}
+
+// Ready is closed once the listener accepts connections.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Addr returns the bound address once Ready.
+func (s *Server) Addr() string {
+	if a := s.addr.Load(); a != nil {
+		return *a
+	}
+	return ""
+}
+
+// Run listens until ctx ends, then refuses new frames, waits for the admitted
+// ones, lets their replies leave and closes. It returns after all of that.
+func (s *Server) Run(ctx context.Context) error {
+	stopped := make(chan struct{})
+	defer func() { <-stopped }()
+	ended, end := context.WithCancel(ctx)
+	go func() {
+		defer close(stopped)
+		<-ended.Done()
+		s.gate.drain()
+		if s.eng.Validate() == nil {
+			if err := s.eng.Stop(context.WithoutCancel(ctx)); err != nil {
+				s.o.Log.Warn("listener did not stop cleanly", "addr", s.o.Addr, "err", err)
+			}
+		}
+	}()
+	err := gnet.Run(s, "tcp://"+s.o.Addr, gnet.WithNumEventLoop(1), gnet.WithReuseAddr(true),
+		gnet.WithTCPKeepAlive(time.Minute), gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogger(quiet{s.o.Log}),
+		gnet.WithLogLevel(logging.ErrorLevel))
+	end()
+	if err != nil {
+		return fmt.Errorf("tcp: listen on %s: %w", s.o.Addr, err)
+	}
+	return nil
+}
+
+// OnBoot notes the bound address.
+func (s *Server) OnBoot(eng gnet.Engine) gnet.Action {
+	s.eng = eng
+	addr := s.o.Addr
+	if fd, err := eng.Dup(); err == nil {
+		f := os.NewFile(uintptr(fd), "listener")
+		if l, err := net.FileListener(f); err == nil {
+			addr = l.Addr().String()
+			l.Close()
+		}
+		f.Close()
+	}
+	s.addr.Store(&addr)
+	close(s.ready)
+	return gnet.None
+}
+
+// OnOpen admits a connection or closes it at once.
+func (s *Server) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
+	if s.conns.Add(1) > int64(s.o.Conns) {
+		s.o.Log.Warn("connection refused, limit reached", "event", "QZ230", "peer", c.RemoteAddr().String())
+		return nil, gnet.Close
+	}
+	c.SetContext(&conn{c: c, s: s, peer: c.RemoteAddr().String()})
+	return nil, gnet.None
+}
+
+// OnClose forgets a connection; answers under way go on and are journaled.
+func (s *Server) OnClose(c gnet.Conn, _ error) gnet.Action {
+	s.conns.Add(-1)
+	if k, ok := c.Context().(*conn); ok {
+		k.close()
+	}
+	return gnet.None
+}
+
+// OnTraffic cuts the frames that have arrived and hands over those that find a
+// place. It runs on the event loop and never blocks.
+func (s *Server) OnTraffic(c gnet.Conn) gnet.Action {
+	k, ok := c.Context().(*conn)
+	if !ok {
+		return gnet.Close
+	}
+	buf, err := c.Peek(-1)
+	if err != nil || len(buf) == 0 {
+		return gnet.None
+	}
+	used, verdict := s.cut(k, buf)
+	if used > 0 {
+		if _, err := c.Discard(used); err != nil {
+			return gnet.Close
+		}
+	}
+	if verdict == gnet.None && c.InboundBuffered() > 4*s.o.MaxFrame {
+		s.o.Handler.Garbage(context.Background(), k.peer, head(buf[used:]), errFlood)
+		return gnet.Close
+	}
+	return verdict
+}
+
+var errFlood = errors.New("more frames waiting than the link allows")
+
+// cut hands over the whole frames of buf and returns how many bytes they took.
+func (s *Server) cut(k *conn, buf []byte) (used int, verdict gnet.Action) {
+	for used < len(buf) {
+		f, n, err := s.o.Request.Next(buf[used:])
+		if err != nil {
+			s.o.Handler.Garbage(context.Background(), k.peer, head(buf[used:]), err)
+			return used, gnet.Close
+		}
+		if n == 0 {
+			break
+		}
+		if f.Body != nil && !k.start(f) {
+			break
+		}
+		used += n
+	}
+	return used, gnet.None
+}
+
+func head(b []byte) []byte { return append([]byte(nil), b[:min(len(b), 64)]...) }
+
+// quiet sends gnet's own log lines to ours.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Debugf(string, ...any)          {}
+func (q quiet) Infof(string, ...any)           {}
+func (q quiet) Warnf(format string, a ...any)  { q.log.Debug(fmt.Sprintf(format, a...)) }
+func (q quiet) Errorf(format string, a ...any) { q.log.Warn(fmt.Sprintf(format, a...)) }
+func (q quiet) Fatalf(format string, a ...any) { q.log.Error(fmt.Sprintf(format, a...)) }

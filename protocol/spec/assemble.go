@@ -1,0 +1,247 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"qianzhi/conf"
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol"
+	"qianzhi/protocol/fixed"
+	"qianzhi/protocol/frame"
+	"qianzhi/protocol/iso8583"
+	"qianzhi/protocol/markup"
+	"qianzhi/protocol/secure"
+)
+
+// Parts are what a Dialect needs beside its file.
+type Parts struct {
+	Keys     secure.Keys
+	Sessions *secure.Sessions // of this end of the link
+	Now      func() time.Time
+}
+
+// Assemble builds the Dialect of a link for one end. Without keys (nil ring)
+// it builds everything but proofs and envelopes, for tools that only read.
+func (l *Link) Assemble(p Parts) (*protocol.Dialect, error) {
+	d := &protocol.Dialect{ID: l.ID}
+	if err := l.framers(d); err != nil {
+		return nil, err
+	}
+	if err := l.codecs(d); err != nil {
+		return nil, err
+	}
+	if p.Keys.Ring != nil {
+		if err := l.proofs(d, p); err != nil {
+			return nil, err
+		}
+	}
+	c := compiler{request: d.Request.Codec.Layout(), reply: d.Reply.Codec.Layout()}
+	m, err := c.mapping(l)
+	if err != nil {
+		return nil, err
+	}
+	d.Map = m
+	for _, name := range l.Key.Request {
+		d.RequestKey = append(d.RequestKey, c.slot(c.request, name, 0))
+	}
+	for _, name := range l.Key.Reply {
+		d.ReplyKey = append(d.ReplyKey, c.slot(c.reply, name, 0))
+	}
+	return d, c.err
+}
+
+func (l *Link) framers(d *protocol.Dialect) (err error) {
+	if d.Request.Framer, err = frame.New(l.Frame); err != nil {
+		return fmt.Errorf("frame: %w", err)
+	}
+	o := l.Frame
+	if l.Answer != nil {
+		o = *l.Answer
+	}
+	if d.Reply.Framer, err = frame.New(o); err != nil {
+		return fmt.Errorf("reply_frame: %w", err)
+	}
+	return nil
+}
+
+func (l *Link) codecs(d *protocol.Dialect) (err error) {
+	switch {
+	case l.ISO8583 != nil:
+		d.Request.Codec, err = iso8583.New(l.ISO8583)
+		d.Reply.Codec = d.Request.Codec
+	case l.Fixed != nil:
+		if d.Request.Codec, err = fixed.New(&l.Fixed.Request); err == nil {
+			d.Reply.Codec, err = fixed.New(&l.Fixed.Reply)
+		}
+	default:
+		if d.Request.Codec, err = markup.New(&l.JSON.Request); err == nil {
+			d.Reply.Codec, err = markup.New(&l.JSON.Reply)
+		}
+	}
+	return err
+}
+
+func (l *Link) proofs(d *protocol.Dialect, p Parts) (err error) {
+	switch a := &l.Auth; {
+	case a.Signature != nil && a.MAC != nil:
+		return errors.New("auth: want signature or mac, not both")
+	case a.Signature != nil:
+		if d.Request.Auth, err = secure.NewSignature(*a.Signature, p.Keys, a.Sender, p.Now); err == nil {
+			d.Reply.Auth, err = secure.NewSignature(*a.Signature, p.Keys, a.Answerer, p.Now)
+		}
+	case a.MAC != nil:
+		if d.Request.Auth, err = secure.NewMAC(*a.MAC, d.Request.Codec.Layout(), p.Keys, p.Sessions); err == nil {
+			d.Reply.Auth, err = secure.NewMAC(*a.MAC, d.Reply.Codec.Layout(), p.Keys, p.Sessions)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("auth: %w", err)
+	}
+	if e := &l.Envelope; e.Seal != nil {
+		if d.Request.Envelope, err = secure.NewSeal(*e.Seal, p.Keys, e.Sender); err == nil {
+			d.Reply.Envelope, err = secure.NewSeal(*e.Seal, p.Keys, e.Answerer)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("envelope: %w", err)
+	}
+	return nil
+}
+
+// compiler turns names into numbers; the first error sticks.
+type compiler struct {
+	request, reply *protocol.Layout
+	err            error
+}
+
+func (c *compiler) fail(line int, key, format string, a ...any) {
+	if c.err == nil {
+		c.err = &conf.Located{Line: line, Key: key, Err: fmt.Errorf(format, a...)}
+	}
+}
+
+func (c *compiler) mapping(l *Link) (*protocol.Mapping, error) {
+	m := &protocol.Mapping{Biller: l.Identity.Biller, Identity: protocol.Identity{
+		Institution: l.Identity.Institution, SerialScope: protocol.SerialScope(l.Identity.SerialScope)}}
+	for _, name := range l.Identity.Scope {
+		id, ok := pay.ParseField(name)
+		if !ok {
+			c.fail(0, "identity.scope", "unknown field %q", name)
+		}
+		m.Identity.Scope = append(m.Identity.Scope, id)
+	}
+	for i := range l.Codes {
+		m.Codes = append(m.Codes, c.code(&l.Codes[i]))
+	}
+	for i := range l.Messages {
+		m.Messages = append(m.Messages, c.message(&l.Messages[i]))
+	}
+	return m, c.err
+}
+
+func (c *compiler) code(row *Code) protocol.CodeRow {
+	code, ok := pay.ParseCode(row.Code)
+	if !ok {
+		c.fail(0, "codes", "unknown code %q", row.Code)
+	}
+	out := protocol.CodeRow{Code: code, Wire: row.Wire, Verdict: code.Verdict(), Text: row.Text}
+	switch row.Verdict {
+	case "":
+	case "approved":
+		out.Verdict = pay.Approved
+	case "declined":
+		out.Verdict = pay.Declined
+	case "unknown":
+		out.Verdict = pay.Unknown
+	default:
+		c.fail(0, "codes", "verdict: want approved, declined or unknown, got %q", row.Verdict)
+	}
+	if out.Text == "" {
+		out.Text = code.Chinese()
+	}
+	return out
+}
+
+func (c *compiler) message(msg *Message) protocol.Message {
+	op, ok := pay.ParseOp(msg.Op)
+	if !ok {
+		c.fail(0, "messages", "%s: unknown op %q", msg.Name, msg.Op)
+	}
+	out := protocol.Message{Name: msg.Name, Op: op, Request: c.rules(&msg.Request, c.request), Reply: c.rules(&msg.Reply, c.reply)}
+	for _, name := range msg.Reply.Echo {
+		out.Reply.Echo = append(out.Reply.Echo, protocol.Copy{From: c.slot(c.request, name, 0), To: c.slot(c.reply, name, 0)})
+	}
+	return out
+}
+
+func (c *compiler) rules(d *Direction, l *protocol.Layout) protocol.Rules {
+	var r protocol.Rules
+	for _, w := range d.When {
+		r.Consts = append(r.Consts, protocol.Const{Slot: c.slot(l, w.Key, w.Line), Val: w.Val})
+	}
+	r.Moves = append(c.moves(d.Map, l, "", false), c.moves(d.Maybe, l, "", true)...)
+	if d.Bills != nil {
+		g := c.slot(l, d.Bills.Group, 0)
+		r.Bills = &protocol.Loop{Group: g.ID, Moves: append(c.moves(d.Bills.Map, l, d.Bills.Group+".", false),
+			c.moves(d.Bills.Maybe, l, d.Bills.Group+".", true)...)}
+	}
+	return r
+}
+
+func (c *compiler) moves(ms Moves, l *protocol.Layout, prefix string, optional bool) []protocol.Move {
+	var out []protocol.Move
+	for i := range ms {
+		mv := &ms[i]
+		id, ok := pay.ParseField(mv.Field)
+		if !ok {
+			c.fail(mv.Line, mv.Field, "unknown business field")
+			continue
+		}
+		at := mv.At
+		if prefix != "" {
+			at = prefix + at
+		}
+		out = append(out, protocol.Move{Slot: c.slot(l, at, mv.Line), Field: id, Conv: c.conv(mv, id), Optional: optional})
+	}
+	return out
+}
+
+var amounts = map[pay.FieldID]bool{pay.FAmount: true, pay.FBillAmount: true, pay.FBillPrincipal: true, pay.FBillPenalty: true,
+	pay.FBalance: true, pay.FOriginalAmount: true}
+
+func (c *compiler) conv(mv *Move, id pay.FieldID) protocol.Conv {
+	conv := protocol.Conv{Date: mv.Date, Tail: mv.Tail}
+	switch {
+	case mv.Unit == "yuan":
+		conv.Unit = protocol.UnitYuan
+	case mv.Unit == "li":
+		conv.Unit = protocol.UnitLi
+	case mv.Unit == "fen", mv.Unit == "" && amounts[id]:
+		conv.Unit = protocol.UnitFen
+	case mv.Unit != "":
+		c.fail(mv.Line, mv.Field, "unit: want fen, yuan or li, got %q", mv.Unit)
+	}
+	for wire, val := range mv.Dict {
+		conv.Dict = append(conv.Dict, [2]string{wire, val})
+	}
+	sort.Slice(conv.Dict, func(i, j int) bool { return conv.Dict[i][0] < conv.Dict[j][0] })
+	return conv
+}
+
+func (c *compiler) slot(l *protocol.Layout, name string, line int) protocol.Slot {
+	if len(name) > 1 && name[0] == '@' {
+		h, ok := protocol.ParseHead(name[1:])
+		if !ok {
+			c.fail(line, name, "unknown head value")
+		}
+		return protocol.Slot{Head: h, Name: name}
+	}
+	id, ok := l.Lookup(name)
+	if !ok {
+		c.fail(line, name, "no such field in the layout")
+	}
+	return protocol.Slot{ID: id, Name: name}
+}
