@@ -121,16 +121,58 @@ func (f *File) Section(name string, opts any) error {
 	return nil
 }
 
+// wrap names file, line and section. The line is that of the key which the
+// error's text begins with, where the section has it.
 func (f *File) wrap(section string, n *yaml.Node, err error) error {
-	line := f.lines[section]
-	var at *Located
-	if errors.As(err, &at) && at.Line > 0 {
-		line = at.Line
-	}
 	if n == nil {
 		return fmt.Errorf("%s: %s: %w", f.name, section, err)
 	}
-	return fmt.Errorf("%s:%d: %s: %w", f.name, line, section, err)
+	return fmt.Errorf("%s:%d: %s: %w", f.name, lineOf(n, f.lines[section], err), section, err)
+}
+
+func lineOf(n *yaml.Node, line int, err error) int {
+	var at *Located
+	if errors.As(err, &at) && at.Line > 0 {
+		return at.Line
+	}
+	key, _, _ := strings.Cut(err.Error(), ":")
+	for i := 0; i+1 < len(n.Content) && n.Kind == yaml.MappingNode; i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i].Line
+		}
+	}
+	return line
+}
+
+// Wrong names file, line and key of what an error is about. The path leads
+// from the section through keys (string) and list positions (int) as far as
+// the file goes; a text at the start of the error that is a key there leads one
+// step further.
+func (f *File) Wrong(err error, path ...any) error {
+	n, line := f.root, 1
+	var name strings.Builder
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			if name.Len() > 0 {
+				name.WriteByte('.')
+			}
+			name.WriteString(step)
+			for i := 0; n != nil && i+1 < len(n.Content) && n.Kind == yaml.MappingNode; i += 2 {
+				if n.Content[i].Value == step {
+					line, n = n.Content[i].Line, n.Content[i+1]
+					break
+				}
+			}
+		case int:
+			fmt.Fprintf(&name, "[%d]", step)
+			if n.Kind == yaml.SequenceNode && step < len(n.Content) {
+				n = n.Content[step]
+				line = n.Line
+			}
+		}
+	}
+	return fmt.Errorf("%s:%d: %s: %w", f.name, lineOf(n, line, err), name.String(), err)
 }
 
 // Unused reports the first section that nobody asked for.
@@ -160,6 +202,16 @@ func (l *Located) Error() string {
 
 // Unwrap returns the cause.
 func (l *Located) Unwrap() error { return l.Err }
+
+// InFile adds file and, where the error knows it, line. The result is final:
+// what it wraps is about this file and no other.
+func InFile(name string, err error) error {
+	var at *Located
+	if errors.As(err, &at) && at.Line > 0 {
+		return fmt.Errorf("%s:%d: %v", name, at.Line, err)
+	}
+	return fmt.Errorf("%s: %v", name, err)
+}
 
 // Decode decodes a node strictly: a key that the target does not have is an
 // error with its line.

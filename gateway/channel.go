@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -173,7 +174,7 @@ func (c *Channel) record() *protocol.Record {
 func (c *Channel) recovered(ctx context.Context, in protocol.Inbound, out *protocol.Frame, err *error) {
 	if p := recover(); p != nil {
 		*out, *err = protocol.Frame{}, errPanic
-		c.Log.Error("panic while answering", "event", "QZ999", "link", c.Link, "peer", in.Peer, "panic", p)
+		c.Log.Error("panic while answering", "event", "QZ999", "link", c.Link, "peer", in.Peer, "panic", p, "stack", string(debug.Stack()))
 	}
 }
 

@@ -116,6 +116,12 @@ func (e *Engine) refuse(ctx context.Context, p *pay.Entry, why pay.Code) pay.Rep
 
 // run drives the legs of a new payment and answers it.
 func (e *Engine) run(ctx context.Context, p *pay.Entry, route *Route) pay.Reply {
+	defer func() {
+		if cause := recover(); cause != nil {
+			e.doubts.Add(p.ID, e.o.Now().Add(e.gap(0))) // its marker is durable, its outcome is not known
+			panic(cause)
+		}
+	}()
 	return e.settle(ctx, p, e.post(ctx, p, route.Host))
 }
 

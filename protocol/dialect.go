@@ -61,6 +61,9 @@ func (s *Side) open(f *Frame, rec *Record) error {
 
 // seal writes the record: fields, proof, envelope.
 func (s *Side) seal(f *Frame, rec *Record) error {
+	if r, ok := s.Auth.(Reserver); ok {
+		r.Reserve(rec)
+	}
 	body, err := s.Codec.Append(nil, rec)
 	if err != nil {
 		return err

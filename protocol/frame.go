@@ -123,6 +123,12 @@ type Auth interface {
 	Sign(dst []byte, f *Frame, rec *Record) ([]byte, error)
 }
 
+// Reserver is an Auth that writes its proof into a field of the body: before
+// the record is written it puts a placeholder there.
+type Reserver interface {
+	Reserve(rec *Record)
+}
+
 // Issuer is an Auth that hands out keys: after an approved sign-on it adds the
 // new keys to the reply.
 type Issuer interface {

@@ -109,7 +109,9 @@ func (r *Record) node(id uint16, parent, at int) int {
 	if i >= maxNodes {
 		return -1
 	}
-	r.nodes = append(r.nodes, Node{ID: id, Parent: uint16(parent + 1), At: uint32(at), Len: uint32(len(r.arena) - at)})
+	r.nodes = append(r.nodes, Node{})
+	n := &r.nodes[i] // set in place: a copy of small parts stalls the processor
+	n.ID, n.Parent, n.At, n.Len = id, uint16(parent+1), uint32(at), uint32(len(r.arena)-at)
 	if parent < 0 && r.first[id] == 0 {
 		r.first[id] = uint16(i + 1)
 	}

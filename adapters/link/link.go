@@ -148,9 +148,19 @@ func (m *Mux) Call(ctx context.Context, key string, f protocol.Frame) (*Answer, 
 		return nil, &pay.Fault{Code: pay.CodeUnknown, Sent: true, Err: ctx.Err()}
 	}
 	if c.err != nil {
-		return nil, &pay.Fault{Code: pay.CodeUnknown, Sent: true, Err: c.err}
+		return nil, c.fault()
 	}
 	return c.answer, nil
+}
+
+// fault says what the error of an ended call proves.
+func (c *call) fault() *pay.Fault {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.sent {
+		return &pay.Fault{Code: pay.CodeFormat, Err: c.err}
+	}
+	return &pay.Fault{Code: pay.CodeUnknown, Sent: true, Err: c.err}
 }
 
 // ready waits until a connection is up.

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"qianzhi/adapters/link"
@@ -36,6 +39,7 @@ type Options struct {
 type Adapter struct {
 	o       Options
 	mux     *link.Mux
+	calls   atomic.Uint64
 	records sync.Pool
 }
 
@@ -66,7 +70,7 @@ func (a *Adapter) Up() int { return a.mux.Up() }
 // a *pay.Fault.
 func (a *Adapter) Do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
 	rec := a.record()
-	f, msg, err := a.o.Dialect.AppendRequest(req, rec, a.o.Now())
+	f, msg, err := a.o.Dialect.AppendRequest(a.numbered(req), rec, a.o.Now())
 	if err != nil {
 		return pay.Reply{}, &pay.Fault{Code: pay.CodeFormat, Err: err}
 	}
@@ -82,6 +86,15 @@ func (a *Adapter) Do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
 		return pay.Reply{}, &pay.Fault{Code: pay.CodeUnknown, Sent: true, Err: err}
 	}
 	return rep, nil
+}
+
+// numbered gives the call a number of its own, for dialects that correlate by
+// one: two banks may use the same serial at the same time.
+func (a *Adapter) numbered(req *pay.Request) *pay.Request {
+	r := *req
+	id := strconv.FormatUint(a.calls.Add(1), 36)
+	r.More = append(slices.Clip(r.More), pay.Field{ID: pay.FCorrelation, Val: id})
+	return &r
 }
 
 func (a *Adapter) record() *protocol.Record {

@@ -14,13 +14,17 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"qianzhi/protocol"
 )
 
-// Handler answers whole messages. Answer and Refuse may block.
+// Handler answers whole messages. Answer and Refuse may block. Garbage reports
+// a request whose body could not be taken.
 type Handler interface {
 	Answer(ctx context.Context, in protocol.Inbound) (protocol.Frame, error)
 	Refuse(ctx context.Context, in protocol.Inbound) (protocol.Frame, error)
+	Garbage(ctx context.Context, peer string, head []byte, why error)
 }
 
 // Header ties a head value to an HTTP header, both ways.
@@ -37,6 +41,7 @@ type Options struct {
 	Type     string        // content type of requests and replies
 	MaxBody  int64         // bytes of one request body
 	InFlight int           // requests being answered at once
+	Conns    int           // connections at once
 	Read     time.Duration // for the whole request to arrive
 	Idle     time.Duration // of a kept connection
 	Now      func() time.Time
@@ -45,8 +50,8 @@ type Options struct {
 
 // Check reports the first option that cannot work.
 func (o *Options) Check() error {
-	if o.MaxBody <= 0 || o.InFlight <= 0 || o.Read <= 0 || o.Idle <= 0 {
-		return errors.New("http: max_body, in_flight, read and idle must be positive")
+	if o.MaxBody <= 0 || o.InFlight <= 0 || o.Conns <= 0 || o.Read <= 0 || o.Idle <= 0 {
+		return errors.New("http: max_body, in_flight, conns, read and idle must be positive")
 	}
 	return nil
 }
@@ -68,7 +73,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	s := &Server{o: o, ln: ln, slots: make(chan struct{}, o.InFlight)}
+	s := &Server{o: o, ln: netutil.LimitListener(ln, o.Conns), slots: make(chan struct{}, o.InFlight)}
 	s.srv = &http.Server{Handler: s, ReadTimeout: o.Read, ReadHeaderTimeout: o.Read, IdleTimeout: o.Idle,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
 	return s, nil
@@ -102,7 +107,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
 	if err != nil {
-		s.fail(w, http.StatusRequestEntityTooLarge, err)
+		s.unread(w, r, body, err)
 		return
 	}
 	in := protocol.Inbound{Peer: r.RemoteAddr, At: s.o.Now(), Frame: protocol.Frame{Body: body}}
@@ -126,6 +131,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, err := w.Write(f.Body); err != nil {
 		s.o.Log.Debug("client gone before its reply", "peer", r.RemoteAddr, "err", err)
 	}
+}
+
+// unread ends a request whose body did not arrive whole.
+func (s *Server) unread(w http.ResponseWriter, r *http.Request, body []byte, err error) {
+	status := http.StatusBadRequest
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		status = http.StatusRequestEntityTooLarge
+	}
+	s.o.Handler.Garbage(r.Context(), r.RemoteAddr, body[:min(len(body), 64)], err)
+	s.fail(w, status, err)
 }
 
 func (s *Server) answer(ctx context.Context, in protocol.Inbound) (protocol.Frame, error) {

@@ -72,6 +72,7 @@ const (
 	FReason
 	FLocalDate
 	FLocalTime
+	FCorrelation
 	fields
 )
 
@@ -132,6 +133,7 @@ var fieldTable = [fields]FieldInfo{
 	FReason:         {"reason", "原因码", Public},
 	FLocalDate:      {"local_date", "本机日期", Public},
 	FLocalTime:      {"local_time", "本机时间", Public},
+	FCorrelation:    {"correlation", "报文关联号", Public},
 }
 
 // Info describes the field; an unknown id has no name and masks as Never.

@@ -40,9 +40,11 @@ func (g *gate) admit(k *conn) place {
 		return noPlace
 	case g.work < g.maxWork:
 		g.work++
+		delete(g.waiting, k)
 		return workPlace
 	case g.refuse < g.maxRefuse:
 		g.refuse++
+		delete(g.waiting, k)
 		return refusePlace
 	}
 	g.waiting[k] = true

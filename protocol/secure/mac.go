@@ -145,8 +145,14 @@ func (m *MAC) Verify(f protocol.Frame, rec *protocol.Record) error {
 		Hint: "sign on again if the keys are out of step"}
 }
 
-// Sign fills the code into the body. The record must hold the field, whatever
-// its value, unless the message type carries no code.
+// Reserve makes room for the code, unless the message type carries none.
+func (m *MAC) Reserve(rec *protocol.Record) {
+	if !m.exempt(rec) && rec.Find(m.field) < 0 {
+		rec.Put(m.field, -1, make([]byte, 8))
+	}
+}
+
+// Sign fills the code into the place that Reserve made.
 func (m *MAC) Sign(dst []byte, f *protocol.Frame, rec *protocol.Record) ([]byte, error) {
 	dst = append(dst, f.Body...)
 	if m.exempt(rec) {

@@ -17,7 +17,7 @@ import (
 
 // SignatureOptions place an SM2 signature beside the body, in head values.
 type SignatureOptions struct {
-	Signed   []string      `yaml:"signed"`   // what is signed, in order, each part ended by a line feed: timestamp, nonce, path, body
+	Signed   []string      `yaml:"signed"`   // what is signed, in order, joined by line feeds: timestamp, nonce, path, body
 	Format   string        `yaml:"format"`   // raw (r||s, 64 bytes) or der
 	Encoding string        `yaml:"encoding"` // base64 or hex
 	UserID   string        `yaml:"user_id"`  // GM/T 0009: 1234567812345678

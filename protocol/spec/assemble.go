@@ -27,30 +27,28 @@ type Parts struct {
 // it builds everything but proofs and envelopes, for tools that only read.
 func (l *Link) Assemble(p Parts) (*protocol.Dialect, error) {
 	d := &protocol.Dialect{ID: l.ID}
-	if err := l.framers(d); err != nil {
-		return nil, err
-	}
-	if err := l.codecs(d); err != nil {
-		return nil, err
-	}
+	steps := []func(*protocol.Dialect) error{l.framers, l.codecs, l.mapping}
 	if p.Keys.Ring != nil {
-		if err := l.proofs(d, p); err != nil {
-			return nil, err
+		steps = append(steps, func(d *protocol.Dialect) error { return l.proofs(d, p) })
+	}
+	for _, step := range steps {
+		if err := step(d); err != nil {
+			return nil, conf.InFile(l.name, err)
 		}
 	}
+	return d, nil
+}
+
+func (l *Link) mapping(d *protocol.Dialect) error {
 	c := compiler{request: d.Request.Codec.Layout(), reply: d.Reply.Codec.Layout()}
-	m, err := c.mapping(l)
-	if err != nil {
-		return nil, err
-	}
-	d.Map = m
+	d.Map = c.mapping(l)
 	for _, name := range l.Key.Request {
 		d.RequestKey = append(d.RequestKey, c.slot(c.request, name, 0))
 	}
 	for _, name := range l.Key.Reply {
 		d.ReplyKey = append(d.ReplyKey, c.slot(c.reply, name, 0))
 	}
-	return d, c.err
+	return c.err
 }
 
 func (l *Link) framers(d *protocol.Dialect) (err error) {
@@ -123,7 +121,7 @@ func (c *compiler) fail(line int, key, format string, a ...any) {
 	}
 }
 
-func (c *compiler) mapping(l *Link) (*protocol.Mapping, error) {
+func (c *compiler) mapping(l *Link) *protocol.Mapping {
 	m := &protocol.Mapping{Biller: l.Identity.Biller, Identity: protocol.Identity{
 		Institution: l.Identity.Institution, SerialScope: protocol.SerialScope(l.Identity.SerialScope)}}
 	for _, name := range l.Identity.Scope {
@@ -139,7 +137,7 @@ func (c *compiler) mapping(l *Link) (*protocol.Mapping, error) {
 	for i := range l.Messages {
 		m.Messages = append(m.Messages, c.message(&l.Messages[i]))
 	}
-	return m, c.err
+	return m
 }
 
 func (c *compiler) code(row *Code) protocol.CodeRow {
@@ -244,4 +242,23 @@ func (c *compiler) slot(l *protocol.Layout, name string, line int) protocol.Slot
 		c.fail(line, name, "no such field in the layout")
 	}
 	return protocol.Slot{ID: id, Name: name}
+}
+
+// Header ties a head value to an HTTP header.
+type Header struct {
+	Head protocol.Head
+	Name string
+}
+
+// Headers returns the HTTP headers of the link in the order of its file.
+func (l *Link) Headers() ([]Header, error) {
+	var out []Header
+	for _, e := range l.HTTP.Headers {
+		h, ok := protocol.ParseHead(e.Key)
+		if !ok {
+			return nil, &conf.Located{Line: e.Line, Key: e.Key, Err: errors.New("unknown head value")}
+		}
+		out = append(out, Header{h, e.Val})
+	}
+	return out, nil
 }

@@ -22,6 +22,7 @@ import (
 
 // Link is a link file: the interface document of one bank or host as data.
 type Link struct {
+	name      string         // of the file, for errors
 	ID        string         `yaml:"id"`
 	Title     string         `yaml:"title"`
 	Transport string         `yaml:"transport"` // tcp or http
@@ -211,27 +212,19 @@ func eachPair(n *yaml.Node, do func(k, v *yaml.Node) error) error {
 func Parse(name string, b []byte) (*Link, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(b, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, conf.InFile(name, err)
 	}
 	if len(doc.Content) != 1 {
-		return nil, fmt.Errorf("%s: empty", name)
+		return nil, conf.InFile(name, errors.New("empty"))
 	}
-	l := new(Link)
+	l := &Link{name: name}
 	if err := conf.Decode(doc.Content[0], l); err != nil {
-		return nil, located(name, err)
+		return nil, conf.InFile(name, err)
 	}
 	if err := l.Check(); err != nil {
-		return nil, located(name, err)
+		return nil, conf.InFile(name, err)
 	}
 	return l, nil
-}
-
-func located(name string, err error) error {
-	var at *conf.Located
-	if errors.As(err, &at) && at.Line > 0 {
-		return fmt.Errorf("%s:%d: %w", name, at.Line, err)
-	}
-	return fmt.Errorf("%s: %w", name, err)
 }
 
 // Check reports the first setting that cannot work or is missing.

@@ -1,0 +1,38 @@
+# Two commands do all the set-up: make demo and make test.
+GO ?= go
+DEMO ?=
+
+.PHONY: demo test build deps fuzz bench clean
+
+# The main job end to end on this machine; DEMO="--seed 7 --exit" passes flags.
+demo:
+	$(GO) run ./cmd/qianzhi demo $(DEMO)
+
+# Installs what is missing, then format, vet and all tests with the race detector.
+test: deps
+	@unformatted=$$(gofmt -l cmd gateway protocol adapters reconcile conf); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w is needed: $$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) test -race ./...
+
+deps:
+	@.ci/deps
+
+build:
+	$(GO) build -trimpath -o bin/qianzhi ./cmd/qianzhi
+
+# Each fuzz target for FUZZTIME.
+FUZZTIME ?= 30s
+fuzz:
+	@for pkg in $$($(GO) list ./protocol/...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin run

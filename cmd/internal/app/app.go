@@ -1,0 +1,227 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"qianzhi/adapters/mis"
+	"qianzhi/gateway"
+	"qianzhi/gateway/http"
+	"qianzhi/gateway/journal"
+	"qianzhi/gateway/journal/sqlite"
+	"qianzhi/gateway/pay"
+	"qianzhi/gateway/tcp"
+	"qianzhi/protocol/gm"
+	"qianzhi/reconcile"
+	"qianzhi/reconcile/report"
+)
+
+// App is a running daemon.
+type App struct {
+	plan    *Plan
+	log     *slog.Logger
+	stack   *stack
+	journal *journal.Journal
+	engine  *gateway.Engine
+	ledger  *mis.Ledger // nil without the embedded MIS
+	runner  *reconcile.Runner
+	orders  chan order
+	addrs   map[string]string
+}
+
+// Start opens the journal, recovers what was open, and serves. On an error
+// everything that had started is stopped again.
+func (p *Plan) Start(ctx context.Context) (*App, error) {
+	a := &App{plan: p, log: p.log, stack: newStack(p.log), orders: make(chan order), addrs: map[string]string{}}
+	for _, step := range []func(context.Context) error{a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNight, a.openLinks} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, a.Close())
+		}
+	}
+	return a, nil
+}
+
+// Close refuses new work, waits for what was admitted and stops everything in
+// reverse order of its start.
+func (a *App) Close() error { return a.stack.close(a.plan.Config.Node.Drain) }
+
+// Attach runs something beside the daemon that stops with it.
+func (a *App) Attach(name string, run func(context.Context) error) {
+	a.stack.push(task{name: name, run: run})
+}
+
+// Failed delivers the error of a part that ended by itself.
+func (a *App) Failed() <-chan error { return a.stack.failed }
+
+// Addr returns the bound address of a link, or of the MIS as "mis".
+func (a *App) Addr(id string) string { return a.addrs[id] }
+
+// Journal returns the journal, for the demo's check of the books.
+func (a *App) Journal() *journal.Journal { return a.journal }
+
+// Ledger returns the embedded MIS, nil when there is none.
+func (a *App) Ledger() *mis.Ledger { return a.ledger }
+
+// Waiting returns how many payments are in doubt.
+func (a *App) Waiting() int { return a.engine.Resolver().Waiting() }
+
+func (a *App) openJournal(ctx context.Context) error {
+	c := a.plan.Config
+	dir := c.data("journal")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	seal, index := a.plan.ring[c.Journal.SealKey], a.plan.ring[c.Journal.IndexKey]
+	j, err := journal.Open(ctx, sqlite.New(dir), journal.Options{Dir: dir, Node: c.Node.ID, DupDays: c.Journal.DupDays,
+		MaxPending: c.Journal.MaxPending, KEK: seal.SM4, IndexKey: index.SM4, Signer: a.plan.ring[c.Journal.SignKey].Private, Now: a.plan.now},
+		a.plan.cal.Day(a.plan.now()))
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	a.journal = j
+	a.stack.push(task{name: "journal", run: j.Run})
+	return nil
+}
+
+func (a *App) openMIS(ctx context.Context) error {
+	d := a.plan.mis
+	if d == nil {
+		return nil
+	}
+	l, err := mis.Open(mis.Options{File: a.plan.Config.data("mis.db"), Dedupe: a.plan.Config.MIS.Dedupe, Now: a.plan.now})
+	if err != nil {
+		return err
+	}
+	a.ledger = l
+	a.stack.push(task{name: "mis ledger", stop: l.Close})
+	return a.listen(ctx, d, l)
+}
+
+func (a *App) openHosts(context.Context) error {
+	for _, s := range a.plan.socks {
+		a.stack.push(task{name: "host", run: s.Run})
+	}
+	return nil
+}
+
+func (a *App) openEngine(ctx context.Context) error {
+	pol := a.plan.Config.Policy
+	a.engine = gateway.New(gateway.Options{Journal: a.journal, Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
+		Today: a.journal.Day, Now: a.plan.now, Log: a.log,
+		Policy: gateway.Policy{Gaps: pol.Gaps, Tries: pol.Tries, ParkFor: pol.ParkFor, Owner: pol.Owner, Workers: pol.Workers}})
+	var open []pay.Entry
+	err := a.journal.OpenEntries(ctx, func(e pay.Entry) bool {
+		open = append(open, e)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		a.log.Info("payments left open by the last run", "event", "QZ110", "count", len(open))
+	}
+	if err := a.engine.Resolver().Recover(ctx, open); err != nil {
+		return err
+	}
+	a.stack.push(task{name: "resolver", run: a.engine.Resolver().Run})
+	return nil
+}
+
+func (a *App) openNight(ctx context.Context) error {
+	c := a.plan.Config
+	inbox := c.data(c.Reconcile.Inbox)
+	if err := os.MkdirAll(inbox, 0o700); err != nil {
+		return err
+	}
+	o := reconcile.Options{Dir: c.data("recon"), Node: c.Node.ID, Books: a.journal, Matrix: a.plan.matrix, Report: report.Files, Now: a.plan.now, Log: a.log}
+	for _, ch := range c.Reconcile.Channels {
+		rc := reconcile.Channel{ID: ch.ID, Links: ch.Links}
+		if s := a.plan.specs[ch.MIS]; s != nil {
+			rc.MIS = &source{spec: s, dir: inbox, party: reconcile.MIS, ledger: a.ledger}
+		}
+		if s := a.plan.specs[ch.Bank]; s != nil {
+			rc.Bank = &source{spec: s, dir: inbox, party: reconcile.Bank}
+			rc.Key = s.Keys()
+		}
+		o.Channels = append(o.Channels, rc)
+	}
+	a.runner = reconcile.New(o)
+	if today := a.plan.cal.Day(a.plan.now()); today > a.journal.Day() {
+		if err := a.journal.Cut(ctx, today); err != nil {
+			return fmt.Errorf("day cut: %w", err)
+		}
+	}
+	a.stack.push(task{name: "scheduler", run: a.schedule})
+	return nil
+}
+
+func (a *App) openLinks(ctx context.Context) error {
+	for _, d := range a.plan.links {
+		if err := a.listen(ctx, d, a.engine); err != nil {
+			return fmt.Errorf("link %s: %w", d.opts.ID, err)
+		}
+	}
+	return nil
+}
+
+// listen opens the door of a link in front of a handler.
+func (a *App) listen(ctx context.Context, d *door, h gateway.Handler) error {
+	allow, err := d.link.Ops()
+	if err != nil {
+		return err
+	}
+	ch := &gateway.Channel{Link: d.opts.ID, Handler: h, Dialect: d.dialect, Funds: d.link.Taken(), Allow: allow, Max: d.link.MaxAmount(),
+		Timeout: d.link.Timeouts.Channel, Digest: gm.SumSM3, Now: a.plan.now, Rejects: a.journal, Log: a.log}
+	if d.link.Transport == "http" {
+		return a.listenHTTP(d, ch)
+	}
+	return a.listenTCP(ctx, d, ch)
+}
+
+func (a *App) listenTCP(ctx context.Context, d *door, ch *gateway.Channel) error {
+	lim := d.link.Limits
+	s, err := tcp.New(tcp.Options{Addr: d.opts.Listen, Handler: ch, Request: d.dialect.Request.Framer, Reply: d.dialect.Reply.Framer,
+		MaxFrame: d.link.Frame.Max, InFlight: lim.InFlight, Refusals: lim.Refusals, Conns: lim.Conns, MaxOut: 1 << 20,
+		Ordered: lim.Ordered, Now: a.plan.now, Log: a.log})
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	a.stack.push(task{name: "link " + d.opts.ID, run: func(ctx context.Context) error {
+		err := s.Run(ctx)
+		failed <- err
+		return err
+	}})
+	select {
+	case <-s.Ready():
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	a.addrs[d.opts.ID] = s.Addr()
+	return nil
+}
+
+func (a *App) listenHTTP(d *door, ch *gateway.Channel) error {
+	headers, err := d.link.Headers()
+	if err != nil {
+		return err
+	}
+	hs := make([]http.Header, len(headers))
+	for i, h := range headers {
+		hs[i] = http.Header(h)
+	}
+	s, err := http.New(http.Options{Addr: d.opts.Listen, Handler: ch, Headers: hs, Type: d.link.HTTP.ContentType,
+		MaxBody: int64(d.link.Frame.Max), InFlight: d.link.Limits.InFlight, Conns: d.link.Limits.Conns, Read: d.link.Timeouts.Channel, Idle: 2 * d.link.Timeouts.Terminal,
+		Now: a.plan.now, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.addrs[d.opts.ID] = s.Addr()
+	a.stack.push(task{name: "link " + d.opts.ID, run: s.Run})
+	return nil
+}

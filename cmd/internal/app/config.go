@@ -1,0 +1,314 @@
+// Package app builds, starts and stops the daemon. It is the only place that
+// joins the packages: what serve runs, what check loads and what the demo
+// starts are the same value.
+package app
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"qianzhi/conf"
+	"qianzhi/gateway/calendar"
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol/gm"
+	"qianzhi/protocol/secure"
+	"qianzhi/protocol/spec"
+)
+
+// Config is the whole configuration file, decoded and checked.
+type Config struct {
+	file      *conf.File
+	Node      Node
+	Calendar  calendar.Options
+	Journal   Journal
+	Keys      []KeyFile
+	Links     []LinkOptions
+	Hosts     []HostOptions
+	MIS       MIS
+	Routes    []RouteOptions
+	Policy    Policy
+	Reconcile Reconcile
+}
+
+// Node is the process itself.
+type Node struct {
+	ID       uint8         `yaml:"id"`
+	Data     string        `yaml:"data"`      // folder of journal, ledger and reports
+	Drain    time.Duration `yaml:"drain"`     // for requests under way at the end
+	LogLevel string        `yaml:"log_level"` // debug, info, warn or error
+}
+
+// Check reports the first setting that cannot work.
+func (n *Node) Check() error {
+	var level slog.Level
+	switch {
+	case n.ID == 0 || n.ID > 99:
+		return errors.New("id: want 1 to 99")
+	case n.Data == "":
+		return errors.New("data: missing")
+	case n.Drain <= 0:
+		return errors.New("drain: must be positive")
+	}
+	if err := level.UnmarshalText([]byte(n.LogLevel)); err != nil {
+		return fmt.Errorf("log_level: want debug, info, warn or error, got %q", n.LogLevel)
+	}
+	return nil
+}
+
+// Journal is where events go and under which keys.
+type Journal struct {
+	DupDays    int    `yaml:"dup_days"`
+	MaxPending int    `yaml:"max_pending"`
+	SealKey    string `yaml:"seal_key"`  // name of an SM4 key
+	IndexKey   string `yaml:"index_key"` // name of an SM4 key
+	SignKey    string `yaml:"sign_key"`  // name of an SM2 key
+}
+
+// Check reports the first setting that cannot work.
+func (j *Journal) Check() error {
+	switch {
+	case j.DupDays < 2:
+		return errors.New("dup_days: want at least 2")
+	case j.MaxPending <= 0:
+		return errors.New("max_pending: must be positive")
+	case j.SealKey == "" || j.IndexKey == "" || j.SignKey == "":
+		return errors.New("seal_key: index_key and sign_key are needed as well")
+	}
+	return nil
+}
+
+// KeyFile names a key and the file that holds it: PEM for SM2, 32 hex digits
+// for SM4. Exactly one of the three is set.
+type KeyFile struct {
+	Name    string `yaml:"name"`
+	Private string `yaml:"private"`
+	Public  string `yaml:"public"`
+	SM4     string `yaml:"sm4"`
+}
+
+// LinkOptions binds a link file to an address and to keys.
+type LinkOptions struct {
+	ID     string            `yaml:"id"`
+	File   string            `yaml:"file"`
+	Listen string            `yaml:"listen"`
+	Keys   map[string]string `yaml:"keys"` // role in the link file: key name
+}
+
+// HostOptions is a counterparty and what it promised.
+type HostOptions struct {
+	ID         string            `yaml:"id"`
+	File       string            `yaml:"file"` // link file
+	Dial       string            `yaml:"dial"`
+	Keys       map[string]string `yaml:"keys"`
+	Conns      int               `yaml:"connections"`
+	Queue      int               `yaml:"queue"`
+	Connect    time.Duration     `yaml:"connect"`
+	Timeout    time.Duration     `yaml:"timeout"`
+	LateWindow time.Duration     `yaml:"late_window"`
+	Backoff    time.Duration     `yaml:"backoff"`
+	Ceiling    time.Duration     `yaml:"ceiling"`
+	Status     string            `yaml:"status"`     // by-serial or none
+	Dedupe     string            `yaml:"dedupe"`     // yes or no
+	UndoMarks  string            `yaml:"undo_marks"` // yes or no
+	UndoDays   int               `yaml:"undo_days"`
+}
+
+// Check reports the first setting that cannot work.
+func (h *HostOptions) Check() error {
+	switch {
+	case h.ID == "" || h.File == "" || h.Dial == "":
+		return errors.New("id: file and dial are needed as well")
+	case h.Conns <= 0 || h.Queue <= 0 || h.Connect <= 0 || h.Timeout <= 0 || h.LateWindow < h.Timeout:
+		return errors.New("timeout: connections, queue, connect and timeout must be positive, late_window at least timeout")
+	case h.Status != "by-serial" && h.Status != "none":
+		return fmt.Errorf("status: want by-serial or none, got %q", h.Status)
+	case h.Dedupe != "yes" && h.Dedupe != "no" || h.UndoMarks != "yes" && h.UndoMarks != "no":
+		return errors.New("dedupe: want yes or no, and so for undo_marks")
+	}
+	return nil
+}
+
+// MIS is the embedded marketing system.
+type MIS struct {
+	Embedded bool              `yaml:"embedded"`
+	File     string            `yaml:"file"` // link file of its door
+	Listen   string            `yaml:"listen"`
+	Keys     map[string]string `yaml:"keys"`
+	Dedupe   bool              `yaml:"dedupe"`
+}
+
+// RouteOptions says where payments of some accounts go.
+type RouteOptions struct {
+	ID       string   `yaml:"id"`
+	Links    []string `yaml:"links"`
+	Prefix   string   `yaml:"prefix"`
+	Biller   string   `yaml:"biller"`
+	Legs     []string `yaml:"legs"`
+	Host     string   `yaml:"host"`
+	InFlight int64    `yaml:"in_flight"`
+}
+
+// Policy is what happens to payments in doubt.
+type Policy struct {
+	Gaps    []time.Duration `yaml:"gaps"`
+	Tries   uint16          `yaml:"tries"`
+	ParkFor time.Duration   `yaml:"park_for"`
+	Owner   string          `yaml:"owner"`
+	Workers int             `yaml:"workers"`
+}
+
+// Check reports the first setting that cannot work.
+func (p *Policy) Check() error {
+	if len(p.Gaps) == 0 || p.Tries == 0 || p.ParkFor <= 0 || p.Owner == "" || p.Workers <= 0 {
+		return errors.New("gaps: tries, park_for, owner and workers are needed as well")
+	}
+	for _, g := range p.Gaps {
+		if g <= 0 {
+			return errors.New("gaps: must be positive")
+		}
+	}
+	return nil
+}
+
+// Reconcile is the night run.
+type Reconcile struct {
+	Cron     string           `yaml:"cron"` // five fields, in the calendar's zone
+	Inbox    string           `yaml:"inbox"`
+	Channels []ChannelOptions `yaml:"channels"`
+}
+
+// ChannelOptions is a set of links that are reconciled together.
+type ChannelOptions struct {
+	ID    string   `yaml:"id"`
+	Links []string `yaml:"links"`
+	MIS   string   `yaml:"mis"`  // statement specification, empty: takes no part
+	Bank  string   `yaml:"bank"` // statement specification, empty: takes no part
+}
+
+// Load reads and checks a configuration file as serve does. Nothing is
+// started.
+func Load(name string) (*Config, error) {
+	f, err := conf.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{file: f}
+	for _, s := range []struct {
+		name string
+		opts any
+	}{{"node", &c.Node}, {"calendar", &c.Calendar}, {"journal", &c.Journal}, {"keys", &c.Keys}, {"links", &c.Links}, {"hosts", &c.Hosts},
+		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}} {
+		if err := f.Section(s.name, s.opts); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.Unused(); err != nil {
+		return nil, err
+	}
+	for i := range c.Hosts {
+		if err := c.Hosts[i].Check(); err != nil {
+			return nil, f.Wrong(err, "hosts", i)
+		}
+	}
+	return c, nil
+}
+
+// Path resolves a name relative to the configuration file.
+func (c *Config) Path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(c.file.Dir(), name)
+}
+
+// data resolves a name relative to the data folder.
+func (c *Config) data(name ...string) string {
+	return filepath.Join(append([]string{c.Path(c.Node.Data)}, name...)...)
+}
+
+// ring reads all keys.
+func (c *Config) ring() (secure.Ring, error) {
+	ring := secure.Ring{}
+	for i, k := range c.Keys {
+		key, err := c.key(k)
+		if err != nil {
+			return nil, c.file.Wrong(err, "keys", i)
+		}
+		if _, twice := ring[k.Name]; twice || k.Name == "" {
+			return nil, c.file.Wrong(fmt.Errorf("name: %q is empty or stands twice", k.Name), "keys", i)
+		}
+		ring[k.Name] = key
+	}
+	return ring, nil
+}
+
+func (c *Config) key(k KeyFile) (key secure.Key, err error) {
+	file := k.Private + k.Public + k.SM4
+	if file == "" || file != k.Private && file != k.Public && file != k.SM4 {
+		return key, errors.New("want exactly one of private, public, sm4")
+	}
+	b, err := c.readKey(file, k.Public == "")
+	if err != nil {
+		return key, err
+	}
+	switch {
+	case k.Private != "":
+		if key.Private, err = gm.ParsePrivateKey(b); err == nil {
+			key.Public = key.Private.Public()
+		}
+	case k.Public != "":
+		key.Public, err = gm.ParsePublicKey(b)
+	default:
+		key.SM4, err = hex.DecodeString(strings.TrimSpace(string(b)))
+		if err == nil && len(key.SM4) != 16 {
+			err = errors.New("want 32 hex digits")
+		}
+		if err != nil {
+			err = errors.New("want 32 hex digits") // never the text itself
+		}
+	}
+	return key, err
+}
+
+// readKey reads a key file. One that holds a secret must not be readable by
+// others.
+func (c *Config) readKey(file string, secret bool) ([]byte, error) {
+	f, err := os.Open(c.Path(file))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if secret && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s is readable by others (mode %o), want 600", file, info.Mode().Perm())
+	}
+	return io.ReadAll(io.LimitReader(f, maxKeyFile))
+}
+
+// maxKeyFile bounds a key file, in bytes.
+const maxKeyFile = 64 << 10
+
+// link reads a link file.
+func (c *Config) link(file string) (*spec.Link, error) {
+	b, err := os.ReadFile(c.Path(file))
+	if err != nil {
+		return nil, err
+	}
+	return spec.Parse(c.Path(file), b)
+}
+
+// legKinds are the legs that the engine drives.
+var legKinds = map[string]pay.LegKind{"post": pay.LegPost}
+
+// Reports returns the folder of the reconciliation reports.
+func (c *Config) Reports() string { return c.data("recon") }

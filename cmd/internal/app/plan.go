@@ -1,0 +1,241 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"qianzhi/adapters/socket"
+	"qianzhi/conf"
+	"qianzhi/gateway"
+	"qianzhi/gateway/calendar"
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol"
+	"qianzhi/protocol/gm"
+	"qianzhi/protocol/secure"
+	"qianzhi/protocol/spec"
+	"qianzhi/reconcile"
+	"qianzhi/reconcile/statement"
+)
+
+// Plan is everything that serve needs, built and checked, with nothing
+// started: no file is created, no address bound, no host dialled.
+type Plan struct {
+	Config *Config
+	log    *slog.Logger
+	cal    *calendar.Calendar
+	cron   *calendar.Cron
+	ring   secure.Ring
+	links  []*door
+	mis    *door // nil without the embedded MIS
+	hosts  map[string]*gateway.Host
+	socks  []*socket.Adapter
+	routes gateway.Routes
+	matrix *reconcile.Matrix
+	specs  map[string]*statement.Spec
+}
+
+// door is a link with its dialect and what it is bound to.
+type door struct {
+	opts    LinkOptions
+	link    *spec.Link
+	dialect *protocol.Dialect
+}
+
+// Prepare builds a plan. Errors name the file or section they come from.
+func Prepare(c *Config, log *slog.Logger) (*Plan, error) {
+	if err := gm.SelfTest(); err != nil {
+		return nil, fmt.Errorf("国密自检失败, 拒绝启动: %w", err)
+	}
+	p := &Plan{Config: c, log: log, hosts: map[string]*gateway.Host{}, specs: map[string]*statement.Spec{}}
+	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.routing, p.patience, p.night} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *Plan) calendar() (err error) {
+	if p.cal, err = calendar.New(p.Config.Calendar); err != nil {
+		return p.wrong(err, "calendar")
+	}
+	if p.cron, err = p.cal.ParseCron(p.Config.Reconcile.Cron); err != nil {
+		return p.wrong(err, "reconcile", "cron")
+	}
+	return nil
+}
+
+// wrong names the place in the configuration that an error is about.
+func (p *Plan) wrong(err error, path ...any) error { return p.Config.file.Wrong(err, path...) }
+
+// now is the wall clock in the calendar's zone.
+func (p *Plan) now() time.Time { return time.Now().In(p.cal.Location()) }
+
+func (p *Plan) keys() (err error) {
+	p.ring, err = p.Config.ring()
+	return err
+}
+
+func (p *Plan) door(o LinkOptions) (*door, error) {
+	l, err := p.Config.link(o.File)
+	if err != nil {
+		return nil, err
+	}
+	d, err := l.Assemble(spec.Parts{Keys: secure.Keys{Ring: p.ring, Roles: o.Keys},
+		Sessions: secure.NewSessions(max(1, l.Limits.Terminals)), Now: p.now})
+	if err != nil {
+		return nil, err
+	}
+	return &door{opts: o, link: l, dialect: d}, nil
+}
+
+func (p *Plan) doors() error {
+	seen := map[string]bool{}
+	for i, o := range p.Config.Links {
+		if o.ID == "" || o.Listen == "" || seen[o.ID] {
+			return p.wrong(fmt.Errorf("id: %q: id and listen are needed, and an id stands once", o.ID), "links", i)
+		}
+		seen[o.ID] = true
+		d, err := p.door(o)
+		if err != nil {
+			return p.wrong(err, "links", i, "file")
+		}
+		p.links = append(p.links, d)
+	}
+	if !p.Config.MIS.Embedded {
+		return nil
+	}
+	m := p.Config.MIS
+	d, err := p.door(LinkOptions{ID: "mis", File: m.File, Listen: m.Listen, Keys: m.Keys})
+	if err != nil {
+		return p.wrong(err, "mis", "file")
+	}
+	p.mis = d
+	return nil
+}
+
+func (p *Plan) counterparties() error {
+	for i, o := range p.Config.Hosts {
+		d, err := p.door(LinkOptions{ID: o.ID, File: o.File, Keys: o.Keys})
+		if err != nil {
+			return p.wrong(err, "hosts", i, "file")
+		}
+		a, err := socket.New(socket.Options{Name: o.ID, Addr: o.Dial, Dialect: d.dialect, Conns: o.Conns, Queue: o.Queue,
+			MaxIn: 4 << 20, Connect: o.Connect, Backoff: o.Backoff, Ceiling: o.Ceiling, Late: p.late(o.ID), Now: p.now, Log: p.log})
+		if err != nil {
+			return p.wrong(err, "hosts", i)
+		}
+		p.socks = append(p.socks, a)
+		p.hosts[o.ID] = &gateway.Host{ID: o.ID, Adapter: a, Timeout: o.Timeout, LateWindow: o.LateWindow,
+			Status: o.Status == "by-serial", Dedupe: o.Dedupe == "yes", UndoMarks: o.UndoMarks == "yes", UndoDays: o.UndoDays}
+	}
+	return nil
+}
+
+// late notes an answer that came after its caller gave up. The payment is
+// unknown by then and the resolver asks the host by serial.
+func (p *Plan) late(host string) func(pay.Reply) {
+	return func(r pay.Reply) {
+		p.log.Warn("late answer", "event", "QZ312", "host", host, "verdict", r.Verdict.String(), "host_serial", r.Serial)
+	}
+}
+
+func (p *Plan) routing() error {
+	for i, o := range p.Config.Routes {
+		r := &gateway.Route{ID: o.ID, Links: o.Links, Prefix: o.Prefix, Biller: o.Biller, Host: p.hosts[o.Host], InFlight: o.InFlight}
+		for _, name := range o.Legs {
+			k, ok := legKinds[name]
+			if !ok {
+				return p.wrong(fmt.Errorf("unknown leg %q, want post", name), "routes", i, "legs")
+			}
+			r.Legs = append(r.Legs, k)
+		}
+		if r.Host == nil {
+			return p.wrong(fmt.Errorf("no host %q", o.Host), "routes", i, "host")
+		}
+		for _, l := range o.Links {
+			if !p.linked(l) {
+				return p.wrong(fmt.Errorf("unknown link %q", l), "routes", i, "links")
+			}
+		}
+		p.routes = append(p.routes, r)
+	}
+	if err := p.routes.Check(); err != nil {
+		return p.wrong(err, "routes")
+	}
+	return nil
+}
+
+func (p *Plan) linked(id string) bool {
+	for _, d := range p.links {
+		if d.opts.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// journalMargin is what the durable points of a payment may take on top of its
+// legs.
+const journalMargin = 2 * time.Second
+
+// patience checks that each wait is longer than what it waits for: legs and
+// journal, then the channel, then the terminal.
+func (p *Plan) patience() error {
+	for i, d := range p.links {
+		for _, r := range p.routes {
+			sum := journalMargin + time.Duration(len(r.Legs))*r.Host.Timeout
+			if sum >= d.link.Timeouts.Channel {
+				return p.wrong(fmt.Errorf("%s: timeouts.channel %s must be longer than the %s that route %s may take",
+					d.opts.File, d.link.Timeouts.Channel, sum, r.ID), "links", i)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Plan) night() error {
+	b, err := conf.Files.ReadFile("recon-matrix.json")
+	if err != nil {
+		return err
+	}
+	if p.matrix, err = reconcile.ParseMatrix(b); err != nil {
+		return err
+	}
+	for i, ch := range p.Config.Reconcile.Channels {
+		if ch.ID == "" || ch.MIS == "" && ch.Bank == "" {
+			return p.wrong(errors.New("id: id and at least one of mis, bank are needed"), "reconcile", "channels", i)
+		}
+		for _, l := range ch.Links {
+			if !p.linked(l) {
+				return p.wrong(fmt.Errorf("unknown link %q", l), "reconcile", "channels", i, "links")
+			}
+		}
+		if err := p.statement(ch.MIS); err != nil {
+			return p.wrong(err, "reconcile", "channels", i, "mis")
+		}
+		if err := p.statement(ch.Bank); err != nil {
+			return p.wrong(err, "reconcile", "channels", i, "bank")
+		}
+	}
+	if p.Config.Reconcile.Inbox == "" {
+		return p.wrong(errors.New("inbox: missing"), "reconcile")
+	}
+	return nil
+}
+
+// statement reads a statement specification once; an empty name is none.
+func (p *Plan) statement(file string) error {
+	if file == "" || p.specs[file] != nil {
+		return nil
+	}
+	b, err := os.ReadFile(p.Config.Path(file))
+	if err != nil {
+		return err
+	}
+	p.specs[file], err = statement.Parse(p.Config.Path(file), b)
+	return err
+}

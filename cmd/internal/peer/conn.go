@@ -1,0 +1,129 @@
+// Package peer holds the simulated counterparties: banks and terminals that
+// speak a link's own Dialect from the other end, and a proxy that can hold a
+// connection still.
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol"
+)
+
+// Fault is something done to a message on purpose.
+type Fault uint8
+
+// The faults.
+const (
+	Sound   Fault = iota
+	BadSeal       // MAC or signature changed
+	Garbage       // bytes that are no frame
+)
+
+// acceptor is an Auth that takes the keys of a sign-on reply.
+type acceptor interface {
+	Accept(req *pay.Request, rep *pay.Reply) error
+}
+
+// Conn is one terminal or host connection, one request at a time. It is owned
+// by one goroutine.
+type Conn struct {
+	d    *protocol.Dialect
+	addr string
+	nc   net.Conn
+	rec  *protocol.Record
+	buf  []byte
+}
+
+// Dial builds a client of the address; it connects at the first request and
+// again after the connection was lost.
+func Dial(d *protocol.Dialect, addr string) *Conn {
+	return &Conn{d: d, addr: addr, rec: new(protocol.Record)}
+}
+
+// Close closes the connection, if any.
+func (c *Conn) Close() error {
+	if c.nc == nil {
+		return nil
+	}
+	nc := c.nc
+	c.nc = nil
+	return nc.Close()
+}
+
+// ErrClosed reports that the far side closed the connection without a reply.
+var ErrClosed = errors.New("closed without a reply")
+
+// Do sends one request and waits for its reply.
+func (c *Conn) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply, error) {
+	f, msg, err := c.d.AppendRequest(req, c.rec, time.Now())
+	if err != nil {
+		return pay.Reply{}, err
+	}
+	if fault == BadSeal {
+		f.Body[len(f.Body)-1] ^= 1
+	}
+	out, err := c.d.Request.Framer.Append(nil, f)
+	if err != nil {
+		return pay.Reply{}, err
+	}
+	if fault == Garbage {
+		for i := range out {
+			out[i] ^= 0xA5
+		}
+	}
+	in, err := c.exchange(ctx, out)
+	if err != nil {
+		return pay.Reply{}, errors.Join(err, c.Close())
+	}
+	if err := c.d.OpenReply(&in, c.rec); err != nil {
+		return pay.Reply{}, fmt.Errorf("reply: %w", err)
+	}
+	rep, err := c.d.Map.Reply(msg, &in, c.rec, time.Now())
+	if a, ok := c.d.Request.Auth.(acceptor); ok && err == nil && req.Op == pay.SignOn && rep.Verdict == pay.Approved {
+		err = a.Accept(req, &rep)
+	}
+	return rep, err
+}
+
+func (c *Conn) exchange(ctx context.Context, out []byte) (protocol.Frame, error) {
+	if c.nc == nil {
+		var d net.Dialer
+		nc, err := d.DialContext(ctx, "tcp", c.addr)
+		if err != nil {
+			return protocol.Frame{}, err
+		}
+		c.nc, c.buf = nc, c.buf[:0]
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(time.Minute)
+	}
+	if err := c.nc.SetDeadline(deadline); err != nil {
+		return protocol.Frame{}, err
+	}
+	if _, err := c.nc.Write(out); err != nil {
+		return protocol.Frame{}, err
+	}
+	chunk := make([]byte, 4096)
+	for {
+		f, n, err := c.d.Reply.Framer.Next(c.buf)
+		if err != nil {
+			return protocol.Frame{}, err
+		}
+		if n > 0 {
+			f.Body = append([]byte(nil), f.Body...)
+			c.buf = append(c.buf[:0], c.buf[n:]...)
+			return f, nil
+		}
+		n, err = c.nc.Read(chunk)
+		if n == 0 && err != nil {
+			return protocol.Frame{}, errors.Join(ErrClosed, err)
+		}
+		c.buf = append(c.buf, chunk[:n]...)
+	}
+}

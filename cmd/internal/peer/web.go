@@ -1,0 +1,96 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol"
+	"qianzhi/protocol/spec"
+)
+
+// Web is an online bank that posts to an HTTP link. It is owned by one
+// goroutine.
+type Web struct {
+	d       *protocol.Dialect
+	url     string
+	kind    string
+	headers []spec.Header
+	client  *http.Client
+	rec     *protocol.Record
+}
+
+// NewWeb builds a client of the link at addr, host:port.
+func NewWeb(d *protocol.Dialect, l *spec.Link, addr string) (*Web, error) {
+	hs, err := l.Headers()
+	if err != nil {
+		return nil, err
+	}
+	return &Web{d: d, url: "http://" + addr + "/", kind: l.HTTP.ContentType, headers: hs, rec: new(protocol.Record),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}, nil
+}
+
+// Close closes the kept connection.
+func (w *Web) Close() error {
+	w.client.CloseIdleConnections()
+	return nil
+}
+
+// Do posts one request and waits for its reply.
+func (w *Web) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply, error) {
+	f, msg, err := w.d.AppendRequest(req, w.rec, time.Now())
+	if err != nil {
+		return pay.Reply{}, err
+	}
+	switch fault {
+	case BadSeal: // the signature of other bytes
+		f.Set(protocol.HeadNonce, "forged-"+f.Get(protocol.HeadNonce))
+	case Garbage:
+		for i := range f.Body {
+			f.Body[i] ^= 0xA5
+		}
+	}
+	in, err := w.post(ctx, f)
+	if err != nil {
+		return pay.Reply{}, err
+	}
+	if err := w.d.OpenReply(&in, w.rec); err != nil {
+		return pay.Reply{}, fmt.Errorf("reply: %w", err)
+	}
+	return w.d.Map.Reply(msg, &in, w.rec, time.Now())
+}
+
+func (w *Web) post(ctx context.Context, f protocol.Frame) (protocol.Frame, error) {
+	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(f.Body))
+	if err != nil {
+		return protocol.Frame{}, err
+	}
+	hr.Header.Set("Content-Type", w.kind)
+	for _, h := range w.headers {
+		if v := f.Get(h.Head); v != "" {
+			hr.Header.Set(h.Name, v)
+		}
+	}
+	res, err := w.client.Do(hr)
+	if err != nil {
+		return protocol.Frame{}, err
+	}
+	defer res.Body.Close()
+	var in protocol.Frame
+	if in.Body, err = io.ReadAll(io.LimitReader(res.Body, 1<<20)); err != nil {
+		return in, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return in, fmt.Errorf("%w: HTTP %d %s", ErrClosed, res.StatusCode, bytes.TrimSpace(in.Body))
+	}
+	for _, h := range w.headers {
+		if v := res.Header.Get(h.Name); v != "" {
+			in.Set(h.Head, v)
+		}
+	}
+	return in, nil
+}

@@ -1,0 +1,195 @@
+package iso8583
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol"
+	"qianzhi/protocol/text"
+)
+
+// codec is the compiled form of Spec.
+type codec struct {
+	layout *protocol.Layout
+	mti    field
+	form   bitmapForm
+	hexMap bool
+	fields [maxBit + 1]*field // by bit
+	owner  []uint8            // by layout id: the bit it belongs to, 0 for the message type
+	rules  []rule
+}
+
+// maxBit is the highest field number.
+const maxBit = 128
+
+type bitmapForm uint8
+
+const (
+	map64 bitmapForm = iota
+	mapAuto
+	map128
+	map128Clear
+)
+
+// rule is the compiled form of Message for one type.
+type rule struct {
+	mti       [4]byte
+	must, not [2]uint64
+}
+
+// compiler numbers fields while it turns descriptions into tables.
+type compiler struct {
+	spec    *Spec
+	charset text.Charset
+	fields  []protocol.FieldSpec
+	owner   []uint8
+	ids     map[string]uint16
+	bit     int // of the field at hand
+}
+
+// New compiles a description. The codec is safe for concurrent use.
+func New(s *Spec) (protocol.Codec, error) {
+	c := compiler{spec: s, ids: map[string]uint16{}, charset: text.GB18030}
+	out := new(codec)
+	if s.Charset != "" {
+		var ok bool
+		if c.charset, ok = text.ParseCharset(s.Charset); !ok {
+			return nil, fmt.Errorf("charset: unknown %q", s.Charset)
+		}
+	}
+	if err := c.top(out); err != nil {
+		return nil, err
+	}
+	list := slices.Clone(s.Fields)
+	slices.SortStableFunc(list, func(a, b Field) int { return bitOf(a.Name) - bitOf(b.Name) })
+	for i := range list {
+		f, n := &list[i], bitOf(list[i].Name)
+		if n < 2 || n > maxBit || out.form == map64 && n > 64 {
+			return nil, fmt.Errorf("fields: %q is no bit of the map", f.Name)
+		}
+		if out.fields[n] != nil {
+			return nil, fmt.Errorf("fields: %s stands twice", f.Name)
+		}
+		c.bit = n
+		compiled, err := c.field(f, f.Name, pay.Never, nested{})
+		if err != nil {
+			return nil, fmt.Errorf("fields: %s: %w", f.Name, err)
+		}
+		out.fields[n] = compiled
+	}
+	if err := out.compileRules(s.Messages); err != nil {
+		return nil, err
+	}
+	out.layout, out.owner = protocol.NewLayout(c.fields), c.owner
+	return out, nil
+}
+
+func bitOf(name string) int {
+	n, err := strconv.Atoi(name)
+	if err != nil || strconv.Itoa(n) != name {
+		return -1
+	}
+	return n
+}
+
+// top compiles message type and bitmap.
+func (c *compiler) top(out *codec) error {
+	mti, err := c.field(&Field{Title: "消息类型", Type: "n", Len: 4, Code: c.spec.MTI, Mask: "public"}, "MTI", pay.Never, nested{})
+	if err != nil {
+		return fmt.Errorf("mti: %w", err)
+	}
+	out.mti = *mti
+	switch c.spec.Bitmap.Code {
+	case "", "binary":
+	case "hex":
+		out.hexMap = true
+	default:
+		return fmt.Errorf("bitmap.code: want binary or hex, got %q", c.spec.Bitmap.Code)
+	}
+	forms := map[string]bitmapForm{"": map64, "64": map64, "auto": mapAuto, "128": map128, "128-clear": map128Clear}
+	var ok bool
+	if out.form, ok = forms[c.spec.Bitmap.Form]; !ok {
+		return fmt.Errorf("bitmap.form: want 64, auto, 128 or 128-clear, got %q", c.spec.Bitmap.Form)
+	}
+	return nil
+}
+
+func (c *codec) compileRules(list []Message) error {
+	for i := range list {
+		var must, not [2]uint64
+		for _, set := range []struct {
+			bits []int
+			to   *[2]uint64
+		}{{list[i].Must, &must}, {list[i].Not, &not}} {
+			for _, n := range set.bits {
+				if n < 2 || n > maxBit || c.fields[n] == nil {
+					return fmt.Errorf("messages: no field %d", n)
+				}
+				set.to[(n-1)/64] |= bit(n)
+			}
+		}
+		for _, mti := range list[i].MTI {
+			if len(mti) != 4 || !text.IsDigits([]byte(mti)) {
+				return fmt.Errorf("messages: mti: want four digits, got %q", mti)
+			}
+			c.rules = append(c.rules, rule{[4]byte([]byte(mti)), must, not})
+		}
+	}
+	return nil
+}
+
+// bit returns the mask of field n within its map of 64.
+func bit(n int) uint64 { return 1 << (63 - (n-1)%64) }
+
+// id enters a value into the layout.
+func (c *compiler) id(name, title string, m pay.Mask, group, raw bool) (uint16, error) {
+	if _, ok := c.ids[name]; ok {
+		return 0, fmt.Errorf("two fields are named %s", name)
+	}
+	if len(c.fields) >= 1<<14 {
+		return 0, errors.New("too many fields")
+	}
+	id := uint16(len(c.fields))
+	c.ids[name] = id
+	c.fields = append(c.fields, protocol.FieldSpec{Name: name, Title: title, Mask: m, Group: group, Bytes: raw})
+	c.owner = append(c.owner, uint8(c.bit))
+	return id, nil
+}
+
+var masks = map[string]pay.Mask{"account": pay.Account, "card": pay.Card, "name": pay.Name, "address": pay.Address,
+	"contact": pay.Contact, "public": pay.Public, "never": pay.Never}
+
+func parseMask(s string, inherited pay.Mask) (pay.Mask, error) {
+	if s == "" {
+		return inherited, nil
+	}
+	m, ok := masks[s]
+	if !ok {
+		return pay.Never, fmt.Errorf("mask: want account, card, name, address, contact, public or never, got %q", s)
+	}
+	return m, nil
+}
+
+// conditions compiles the values that choose a case. Only fields before the
+// present one are known when it is read.
+func (c *compiler) conditions(when map[string][]string) ([]condition, error) {
+	if len(when) == 0 {
+		return nil, errors.New("when: missing")
+	}
+	var out []condition
+	for name, vals := range when {
+		id, ok := c.ids[name]
+		if !ok || int(c.owner[id]) >= c.bit {
+			return nil, fmt.Errorf("when: %q is no value of an earlier field", name)
+		}
+		cond := condition{id: id}
+		for _, v := range vals {
+			cond.vals = append(cond.vals, []byte(v))
+		}
+		out = append(out, cond)
+	}
+	return out, nil
+}

@@ -1,0 +1,346 @@
+package iso8583
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol"
+)
+
+type partsKind uint8
+
+const (
+	positional partsKind = iota
+	digitwise            // positional within digits
+	tagged               // tag, length, value
+	ber                  // the same as chip cards do it
+	mapped               // behind a bitmap of its own
+)
+
+// parts is the compiled form of Parts.
+type parts struct {
+	kind  partsKind
+	sub   []field
+	keys  []uint32 // tagged, ber: tag of each sub; mapped: its bit
+	rest  bool     // other is in use
+	loose bool
+	other field
+	tag   int    // tagged: characters of the tag; mapped: bytes of the map
+	size  prefix // tagged: the length
+}
+
+// group is a loop: a run of fixed parts that repeats to the end.
+type group struct {
+	sub  []field
+	size int // bytes of one turn
+	max  int
+}
+
+// parts compiles what a value is made of.
+func (c *compiler) parts(f *field, d *Field, path string) error {
+	p := &parts{tag: d.Parts.Tag, rest: d.Parts.Rest, loose: d.Parts.Loose}
+	in := nested{}
+	switch d.Parts.Kind {
+	case "positional":
+		if in.positional = f.form == formNone; !in.positional {
+			p.kind, in.digits = digitwise, true
+		}
+	case "tlv":
+		p.kind, in.tagged, p.rest = tagged, true, true
+		if err := p.compileTLV(d.Parts); err != nil {
+			return err
+		}
+	case "ber":
+		p.kind, in.tagged, p.rest = ber, true, true
+	case "bitmap":
+		if p.kind, p.tag = mapped, d.Parts.Map; p.tag < 1 || p.tag > 16 {
+			return fmt.Errorf("parts.map: want 1 to 16 bytes, got %d", p.tag)
+		}
+	default:
+		return fmt.Errorf("parts.kind: want positional, tlv, ber or bitmap, got %q", d.Parts.Kind)
+	}
+	switch {
+	case d.Type != "" && (d.Type != "n" || p.kind != digitwise):
+		return errors.New("type: a value with parts has none, or n when they are positional digits")
+	case len(d.Fields) == 0 && !p.rest:
+		return errors.New("fields: none")
+	case d.Parts.Loose && !in.tagged, d.Parts.Rest && p.kind > digitwise:
+		return errors.New("parts: rest is for positional, loose for tlv and ber")
+	}
+	f.parts = p
+	for i := range d.Fields {
+		if err := c.part(f, &d.Fields[i], path, in); err != nil {
+			return fmt.Errorf("%s: %w", d.Fields[i].Name, err)
+		}
+	}
+	if !p.rest {
+		return nil
+	}
+	p.other = field{name: path + ".other", mask: f.mask, form: formRaw, len: maxLen}
+	if p.kind == digitwise {
+		p.other.form, p.other.class = formZoned, classN
+	}
+	var err error
+	p.other.id, err = c.id(p.other.name, "其他", f.mask, false, p.kind != digitwise)
+	return err
+}
+
+func (p *parts) compileTLV(d *Parts) error {
+	coding, err := parseCoding(d.Code, codeASCII)
+	if err != nil {
+		return err
+	}
+	if p.tag < 1 || p.tag > 4 || d.Size < 1 || d.Size > 6 || coding != codeASCII && d.Size > 3 {
+		return errors.New("parts: want tag 1 to 4, size 1 to 6, or to 3 if not ascii")
+	}
+	p.size = prefix{coding: coding, size: d.Size, limit: maxLen + 1}
+	return nil
+}
+
+// part compiles one part and what names it on the wire.
+func (c *compiler) part(f *field, d *Field, path string, in nested) error {
+	p := f.parts
+	name := path + "." + d.Name
+	var key uint32
+	switch p.kind {
+	case tagged:
+		if len(d.Name) != p.tag {
+			return fmt.Errorf("want a tag of %d characters", p.tag)
+		}
+		key = number([]byte(d.Name))
+	case ber:
+		b, err := hex.DecodeString(d.Name)
+		if err != nil || len(b) == 0 || len(b) != tagSize(b) || strings.ToUpper(d.Name) != d.Name {
+			return errors.New("want a tag in upper-case hex")
+		}
+		key = number(b)
+	case mapped:
+		n := bitOf(d.Name)
+		if n < 1 || n > 8*p.tag || len(p.keys) > 0 && int(p.keys[len(p.keys)-1]) >= n {
+			return errors.New("want the numbers of bits in order")
+		}
+		key = uint32(n)
+	}
+	if in.tagged && d.Parts != nil {
+		return errors.New("a tagged value has no parts of its own")
+	}
+	if n := len(p.sub); n > 0 && (p.sub[n-1].group != nil || p.sub[n-1].tail) {
+		return errors.New("the part before goes to the end: nothing follows it")
+	}
+	if len(d.Loop) > 0 {
+		if p.kind != positional {
+			return errors.New("loop: for positional parts only")
+		}
+		return c.loop(p, d, name, f.mask)
+	}
+	sub, err := c.field(d, name, f.mask, in)
+	if err != nil {
+		return err
+	}
+	p.sub, p.keys = append(p.sub, *sub), append(p.keys, key)
+	return nil
+}
+
+func (c *compiler) loop(p *parts, d *Field, path string, inherited pay.Mask) error {
+	if d.Max < 1 || d.Type != "" || d.Parts != nil || d.Len != 0 {
+		return errors.New("loop: max is needed, and neither type, len nor parts")
+	}
+	mask, err := parseMask(d.Mask, inherited)
+	if err != nil {
+		return err
+	}
+	out := field{name: path, mask: mask, fixed: true, group: &group{max: d.Max}}
+	if out.id, err = c.id(path, d.Title, mask, true, false); err != nil {
+		return err
+	}
+	for i := range d.Loop {
+		sub, err := c.field(&d.Loop[i], path+"."+d.Loop[i].Name, mask, nested{loop: true})
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.Loop[i].Name, err)
+		}
+		out.group.sub = append(out.group.sub, *sub)
+		out.group.size += sub.size
+	}
+	out.size = out.group.size
+	p.sub, p.keys = append(p.sub, out), append(p.keys, 0)
+	return nil
+}
+
+// number joins up to four bytes.
+func number(b []byte) (v uint32) {
+	for _, c := range b {
+		v = v<<8 | uint32(c)
+	}
+	return v
+}
+
+// find returns which part has the key, -1 when none has.
+func (p *parts) find(key uint32) int {
+	for i, k := range p.keys {
+		if k == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// read reads the parts of a value that ends where b does.
+func (p *parts) read(f *field, rec *protocol.Record, b []byte, from, units int) error {
+	if from == len(b) {
+		if p.rest {
+			return p.keep(rec, b, from)
+		}
+		return fieldError(f.name, from, "at least one part", "none", "")
+	}
+	switch p.kind {
+	case digitwise:
+		return p.readDigits(f, rec, b[from:], from, units)
+	case tagged, ber:
+		return p.readTagged(f, rec, b, from)
+	case mapped:
+		return p.readMapped(f, rec, b, from)
+	}
+	return p.readPositional(f, rec, b, from)
+}
+
+// keep keeps the bytes from from on as other.
+func (p *parts) keep(rec *protocol.Record, b []byte, from int) error {
+	return p.other.value(rec, b[from:], from, len(b)-from, -1)
+}
+
+func (p *parts) readPositional(f *field, rec *protocol.Record, b []byte, from int) error {
+	r := reader{rec: rec, b: b, at: from}
+	for i := range p.sub {
+		sub, left := &p.sub[i], len(b)-r.at
+		if left == 0 || sub.fixed && left < sub.size {
+			break
+		}
+		read := r.field
+		if sub.group != nil {
+			read = r.loop
+		}
+		if err := read(sub); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.at == len(b):
+		return nil
+	case p.rest:
+		return p.keep(rec, b, r.at)
+	}
+	return fieldError(f.name, r.at, "the end of the field or a whole part", fmt.Sprintf("%d bytes more", len(b)-r.at), "")
+}
+
+// loop reads turns to the end of the value.
+func (r *reader) loop(f *field) error {
+	for turn := 0; len(r.b)-r.at >= f.size; turn++ {
+		if turn == f.group.max {
+			return fieldError(f.name, r.at, fmt.Sprintf("at most %d turns", f.group.max), "more", "")
+		}
+		g := r.rec.Put(f.id, -1, nil)
+		if g < 0 {
+			return f.full(r.at)
+		}
+		r.rec.Span(g, r.at, f.size)
+		for i := range f.group.sub {
+			sub := &f.group.sub[i]
+			if err := sub.value(r.rec, r.b[r.at:r.at+sub.size], r.at, sub.len, g); err != nil {
+				return err
+			}
+			r.at += sub.size
+		}
+	}
+	return nil
+}
+
+// readDigits unpacks all digits once; the parts are slices of them.
+func (p *parts) readDigits(f *field, rec *protocol.Record, raw []byte, from, units int) error {
+	at, ok, pad, skip := len(rec.Grow()), true, f.odd.Pad, 0
+	var arena []byte
+	if f.form == formPacked {
+		arena, pad, ok = f.set.ReadBCD(rec.Grow(), raw, units, f.odd)
+		if f.odd.Right {
+			skip = units & 1
+		}
+	} else {
+		arena, ok = append(rec.Grow(), raw...), f.class.holds(raw)
+	}
+	if !ok {
+		return f.unfit(raw, from)
+	}
+	done := 0
+	for i := range p.sub {
+		sub := &p.sub[i]
+		if done+sub.len > units {
+			break
+		}
+		if !sub.carve(f, rec, arena[:at+done+sub.len], from, skip+done) {
+			return f.full(from)
+		}
+		done += sub.len
+	}
+	if done < units {
+		if !p.rest {
+			return fieldError(f.name, from, "the end of the field or a whole part", fmt.Sprintf("%d digits more", units-done), "")
+		}
+		if !p.other.carve(f, rec, arena[:at+units], from, skip+done) {
+			return f.full(from)
+		}
+	}
+	if pad != f.odd.Pad {
+		return f.keepPad(rec, raw, from, pad)
+	}
+	return nil
+}
+
+// carve makes the last digits of the arena a value; first is the index of its
+// first digit, or nibble, in the enclosing value f.
+func (sub *field) carve(f *field, rec *protocol.Record, arena []byte, from, first int) bool {
+	n := len(arena) - len(rec.Grow())
+	i := rec.Keep(arena, sub.id, -1)
+	if i < 0 {
+		return false
+	}
+	span(f, rec, i, from, first, n)
+	return true
+}
+
+// span notes where n digits of a value of digits stand.
+func span(f *field, rec *protocol.Record, i, from, first, n int) {
+	if f.form == formPacked {
+		rec.Span(i, from+first/2, (first+n+1)/2-first/2)
+		return
+	}
+	rec.Span(i, from+first, n)
+}
+
+func (p *parts) readMapped(f *field, rec *protocol.Record, b []byte, from int) error {
+	if len(b)-from < p.tag {
+		return f.short(from, p.tag, len(b)-from)
+	}
+	set := b[from : from+p.tag]
+	r := reader{rec: rec, b: b, at: from + p.tag}
+	next := 0
+	for n := 1; n <= 8*p.tag; n++ {
+		if set[(n-1)/8]>>(7-(n-1)%8)&1 == 0 {
+			continue
+		}
+		for next < len(p.keys) && int(p.keys[next]) < n {
+			next++
+		}
+		if next == len(p.keys) || int(p.keys[next]) != n {
+			return fieldError(fmt.Sprintf("%s.%d", f.name, n), from, "only bits of parts in the link file", "another", "")
+		}
+		if err := r.field(&p.sub[next]); err != nil {
+			return err
+		}
+	}
+	if r.at != len(b) {
+		return fieldError(f.name, r.at, "the end of the field", fmt.Sprintf("%d bytes more", len(b)-r.at), "")
+	}
+	return nil
+}

@@ -1,0 +1,337 @@
+package iso8583
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"math/bits"
+
+	"qianzhi/protocol"
+)
+
+// Layout lists the fields in the order of the map; a record of it is what
+// Index fills.
+func (c *codec) Layout() *protocol.Layout { return c.layout }
+
+// reader walks over one message, or over the value of one field: offsets are
+// those of the message.
+type reader struct {
+	rec *protocol.Record
+	b   []byte
+	at  int
+}
+
+// Index reads a message completely into rec.
+func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
+	rec.Reset(c.layout)
+	r := reader{rec: rec, b: m.Body}
+	if err := c.readMTI(&r); err != nil {
+		return err
+	}
+	maps, err := c.readMap(&r)
+	if err != nil {
+		return err
+	}
+	for half, left := range maps {
+		for left != 0 {
+			n := half*64 + bits.LeadingZeros64(left) + 1
+			left &^= bit(n)
+			f := c.fields[n]
+			if f == nil {
+				return headerError(fmt.Sprint(n), c.mti.size, "only bits of fields in the link file", "bit "+fmt.Sprint(n),
+					"add the field to the link file, or the map is read at the wrong place")
+			}
+			if err := r.field(f); err != nil {
+				return err
+			}
+		}
+	}
+	if r.at != len(r.b) {
+		return fieldError("", r.at, "the end of the message", fmt.Sprintf("%d bytes more", len(r.b)-r.at),
+			"a length is wrong, or a bit is missing in the map")
+	}
+	return c.obey(rec, maps)
+}
+
+func (c *codec) readMTI(r *reader) error {
+	f := &c.mti
+	if len(r.b) < f.size {
+		return headerError(f.name, 0, f.want(), fmt.Sprintf("%d bytes", len(r.b)), "")
+	}
+	raw := r.b[:f.size]
+	r.at = f.size
+	if err := f.value(r.rec, raw, 0, 4, -1); err != nil {
+		return headerError(f.name, 0, f.want(), "bytes "+protocol.Hex(raw, 4), mtiHint(r.b))
+	}
+	return nil
+}
+
+// mtiHint says what a message begins with that does not begin with its type.
+func mtiHint(b []byte) string {
+	switch {
+	case len(b) >= 4 && classN.holds(b[:4]):
+		return "the message type looks like ASCII: mti: ascii"
+	case len(b) > 5 && b[0] == 0x60:
+		return "the message begins like a TPDU: set frame.tpdu"
+	}
+	return "a header may stand before the message type: set frame.header"
+}
+
+// readMap reads the bitmap; bit 1 is not among those returned.
+func (c *codec) readMap(r *reader) (maps [2]uint64, err error) {
+	first, ok := c.half(r)
+	if !ok {
+		return maps, c.badMap(r)
+	}
+	const one = 1 << 63
+	more := c.form >= map128 || c.form == mapAuto && first&one != 0
+	if set := first&one != 0; set && (c.form == map64 || c.form == map128Clear) || !set && c.form == map128 {
+		return maps, headerError("1", c.mti.size, "bit 1 as bitmap.form "+[...]string{"64", "auto", "128", "128-clear"}[c.form]+" says",
+			fmt.Sprintf("set: %t", set), "bit 1 announces a second map: set bitmap.form")
+	}
+	maps[0] = first &^ one
+	if !more {
+		return maps, nil
+	}
+	if maps[1], ok = c.half(r); !ok {
+		return maps, c.badMap(r)
+	}
+	if c.form == mapAuto && maps[1] == 0 {
+		return maps, headerError("1", c.mti.size, "a field above 64 where bit 1 is set", "none", "")
+	}
+	return maps, nil
+}
+
+// half reads one map of 64 bits.
+func (c *codec) half(r *reader) (v uint64, ok bool) {
+	size := 8
+	if c.hexMap {
+		size = 16
+	}
+	if len(r.b)-r.at < size {
+		return 0, false
+	}
+	raw := r.b[r.at : r.at+size]
+	if c.hexMap {
+		var plain [8]byte
+		if !unhex(plain[:], raw) {
+			return 0, false
+		}
+		raw = plain[:]
+	}
+	for _, b := range raw[:8] {
+		v = v<<8 | uint64(b)
+	}
+	r.at += size
+	return v, true
+}
+
+// unhex reads upper-case hex only, since nothing else is written back.
+func unhex(dst, src []byte) bool {
+	if _, err := hex.Decode(dst, src); err != nil {
+		return false
+	}
+	return !bytes.ContainsAny(src, "abcdef")
+}
+
+func (c *codec) badMap(r *reader) error {
+	want := "a map of 8 bytes"
+	if c.hexMap {
+		want = "a map of 16 hex characters"
+	}
+	return headerError("bitmap", r.at, want, fmt.Sprintf("%d bytes left", len(r.b)-r.at), "")
+}
+
+// obey checks which fields the message type carries.
+func (c *codec) obey(rec *protocol.Record, maps [2]uint64) error {
+	mti := rec.Value(rec.Find(c.mti.id))
+	for i := range c.rules {
+		r := &c.rules[i]
+		if !bytes.Equal(mti, r.mti[:]) {
+			continue
+		}
+		for half := range maps {
+			if lack := r.must[half] &^ maps[half]; lack != 0 {
+				return fieldError(fmt.Sprint(half*64+bits.LeadingZeros64(lack)+1), -1, "a field that "+string(mti)+" must carry", "none", "")
+			}
+			if bad := r.not[half] & maps[half]; bad != 0 {
+				return fieldError(fmt.Sprint(half*64+bits.LeadingZeros64(bad)+1), -1, "no field that "+string(mti)+" must not carry", "one", "")
+			}
+		}
+	}
+	return nil
+}
+
+// field reads one field: its length, its value, its parts.
+func (r *reader) field(f *field) error {
+	if len(f.cases) > 0 {
+		f = f.pick(r.rec)
+	}
+	units, size := f.len, f.size
+	if !f.fixed {
+		var err error
+		if units, size, err = r.length(f); err != nil {
+			return err
+		}
+	}
+	from := r.at
+	if len(r.b)-from < size {
+		return f.short(from, size, len(r.b)-from)
+	}
+	r.at += size
+	if f.parts != nil {
+		return f.parts.read(f, r.rec, r.b[:r.at], from, units)
+	}
+	return f.value(r.rec, r.b[from:r.at], from, units, -1)
+}
+
+// length reads the length of a field and returns its units and bytes.
+func (r *reader) length(f *field) (units, size int, err error) {
+	p, at, n, ok := &f.prefix, r.at, len(r.b)-r.at, true
+	if !f.tail {
+		if n < p.size {
+			return 0, 0, f.short(at, p.size, n)
+		}
+		if n, ok = p.read(r.b[at : at+p.size]); !ok {
+			return 0, 0, fieldError(f.name, at, p.String(), "bytes "+protocol.Hex(r.b[at:at+p.size], 8), "")
+		}
+		r.at += p.size
+	}
+	if units, size, ok = f.extent(n, r.b[r.at:]); !ok || units < f.min || units > f.len {
+		return 0, 0, fieldError(f.name, at, f.want(), fmt.Sprintf("a length of %d", n), "")
+	}
+	return units, size, nil
+}
+
+// extent turns the number of a prefix into units and bytes. b is what follows
+// the prefix: where bytes of BCD are counted, only a free nibble of F tells
+// that the number of digits is odd.
+func (f *field) extent(n int, b []byte) (units, size int, ok bool) {
+	switch f.prefix.counts {
+	case countUnits:
+		return n, f.wire(n), true
+	case countNibbles:
+		if n&1 != 0 {
+			return 0, 0, false
+		}
+		n /= 2
+	}
+	if n > len(b) {
+		return f.min, n, true // too short: told by the caller
+	}
+	units, ok = f.units(b[:n])
+	return units, n, ok
+}
+
+// units returns how many units the bytes of a value hold.
+func (f *field) units(raw []byte) (int, bool) {
+	n := len(raw)
+	switch f.form {
+	case formPacked:
+		free := n > 0 && f.odd.Pad == 15 && (f.odd.Right && raw[0]>>4 == 15 || !f.odd.Right && raw[n-1]&15 == 15)
+		if free {
+			return 2*n - 1, true
+		}
+		return 2 * n, true
+	case formSigned:
+		if f.packed {
+			return 2 * (n - 1), n > 0
+		}
+		return n - 1, n > 0
+	case formHex:
+		return n / 2, n&1 == 0
+	}
+	return n, true
+}
+
+// value reads one value into the record, under group node parent or -1.
+func (f *field) value(rec *protocol.Record, raw []byte, from, units, parent int) error {
+	arena := rec.Grow()
+	ok, pad := true, f.odd.Pad
+	switch f.form {
+	case formPacked:
+		arena, pad, ok = f.set.ReadBCD(arena, raw, units, f.odd)
+	case formZoned:
+		ok = f.class.holds(raw)
+		arena = append(arena, raw...)
+	case formText:
+		arena, ok = f.readText(arena, raw)
+	case formRaw:
+		arena = append(arena, raw...)
+	case formHex:
+		at := len(arena)
+		arena = append(arena, raw[:units]...)
+		ok = unhex(arena[at:], raw)
+	case formSigned:
+		arena, pad, ok = f.readSigned(arena, raw, units)
+	}
+	if !ok {
+		return f.unfit(raw, from)
+	}
+	i := rec.Keep(arena, f.id, parent)
+	if i < 0 {
+		return f.full(from)
+	}
+	rec.Span(i, from, len(raw))
+	if pad != f.odd.Pad {
+		return f.keepPad(rec, raw, from, pad)
+	}
+	return nil
+}
+
+func (f *field) readText(arena, raw []byte) ([]byte, bool) {
+	if f.fixed {
+		raw = trim(raw, f.right)
+	}
+	if f.class.holds(raw) {
+		return append(arena, raw...), true
+	}
+	if f.class != classANS || !plain(raw) {
+		return arena, false
+	}
+	arena, err := f.char.Read(arena, raw)
+	return arena, err == nil
+}
+
+// trim cuts the blanks that fill up a text.
+func trim(b []byte, left bool) []byte {
+	if left {
+		for len(b) > 0 && b[0] == ' ' {
+			b = b[1:]
+		}
+		return b
+	}
+	for len(b) > 0 && b[len(b)-1] == ' ' {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func (f *field) readSigned(arena, raw []byte, units int) ([]byte, byte, bool) {
+	if raw[0] != 'C' && raw[0] != 'D' {
+		return arena, 0, false
+	}
+	arena = append(arena, raw[0])
+	if !f.packed {
+		return append(arena, raw[1:]...), f.odd.Pad, classN.holds(raw[1:])
+	}
+	return f.set.ReadBCD(arena, raw[1:], units, f.odd)
+}
+
+// keepPad keeps a free nibble that is not the usual one.
+func (f *field) keepPad(rec *protocol.Record, raw []byte, from int, pad byte) error {
+	at := from + len(raw) - 1
+	if f.odd.Right {
+		at = from
+	}
+	if !f.any {
+		return fieldError(f.name, at, fmt.Sprintf("a free nibble of %X", f.odd.Pad), fmt.Sprintf("%X", pad),
+			"the value may be aligned to the other side; any_pad accepts other nibbles")
+	}
+	i := rec.Put(f.pad, -1, []byte{"0123456789ABCDEF"[pad]})
+	if i < 0 {
+		return f.full(from)
+	}
+	rec.Span(i, at, 1)
+	return nil
+}

@@ -1,0 +1,135 @@
+package iso8583
+
+import (
+	"fmt"
+
+	"qianzhi/protocol"
+)
+
+// element is one tag, length and value.
+type element struct {
+	part     int // index of the part, -1 for one that is kept as other
+	from, to int // of the value, counted from the element's start
+}
+
+// step reads the element that b begins with. why is empty when it is whole.
+func (p *parts) step(b []byte) (e element, why string) {
+	if p.kind == ber {
+		return p.stepBER(b)
+	}
+	if len(b) < p.tag+p.size.size {
+		return e, "an element that is whole"
+	}
+	for _, c := range b[:p.tag] {
+		if c <= ' ' || c >= 0x7F {
+			return e, "a tag of printable characters"
+		}
+	}
+	n, ok := p.size.read(b[p.tag : p.tag+p.size.size])
+	if !ok {
+		return e, p.size.String()
+	}
+	e.part, e.from = p.find(number(b[:p.tag])), p.tag+p.size.size
+	if e.to = e.from + n; n > len(b)-e.from {
+		return e, fmt.Sprintf("%d bytes of value", n)
+	}
+	return e, ""
+}
+
+// stepBER reads a BER element. Filling zeros and lengths that are longer than
+// needed are legal but would be lost: these elements are kept whole.
+func (p *parts) stepBER(b []byte) (e element, why string) {
+	if b[0] == 0 {
+		return element{part: -1, to: 1}, ""
+	}
+	t := tagSize(b)
+	if t == 0 {
+		return e, "a tag of at most 4 bytes"
+	}
+	e.part = p.find(number(b[:t]))
+	if len(b) == t {
+		return e, "a length"
+	}
+	n, used := int(b[t]), 1
+	if n >= 0x80 {
+		used += n & 0x7F
+		if n == 0x80 || used > 5 {
+			return e, "a length of 1 to 4 bytes"
+		}
+		if len(b) < t+used {
+			return e, fmt.Sprintf("%d bytes of length", used)
+		}
+		n = int(number(b[t+1 : t+used]))
+		if n < 0x80 || b[t+1] == 0 {
+			e.part = -1
+		}
+	}
+	e.from = t + used
+	if n > len(b)-e.from {
+		return e, fmt.Sprintf("%d bytes of value", n)
+	}
+	e.to = e.from + n
+	return e, ""
+}
+
+// tagSize returns the size of the BER tag that b begins with, 0 when it is not
+// whole or longer than four bytes.
+func tagSize(b []byte) int {
+	if b[0]&0x1F != 0x1F {
+		return 1
+	}
+	for i := 1; i < len(b) && i < 4; i++ {
+		if b[i]&0x80 == 0 {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// scans reports whether b is made of whole elements.
+func (p *parts) scans(b []byte) bool {
+	for len(b) > 0 {
+		e, why := p.step(b)
+		if why != "" {
+			return false
+		}
+		b = b[e.to:]
+	}
+	return true
+}
+
+func (p *parts) readTagged(f *field, rec *protocol.Record, b []byte, from int) error {
+	if p.loose && !p.scans(b[from:]) {
+		return p.keep(rec, b, from)
+	}
+	for at := from; at < len(b); {
+		e, why := p.step(b[at:])
+		if why != "" {
+			return fieldError(p.path(f, b[at:]), at, why, fmt.Sprintf("%d bytes left", len(b)-at), "a length inside the field is wrong")
+		}
+		sub, raw := &p.other, b[at:at+e.to]
+		if e.part >= 0 {
+			sub, raw = &p.sub[e.part], raw[e.from:]
+		}
+		units, ok := sub.units(raw)
+		if !ok || units < sub.min || units > sub.len {
+			return fieldError(sub.name, at, sub.want(), fmt.Sprintf("%d bytes", len(raw)), "")
+		}
+		if err := sub.value(rec, raw, at+e.to-len(raw), units, -1); err != nil {
+			return err
+		}
+		at += e.to
+	}
+	return nil
+}
+
+// path names the element that b begins with, as far as its tag can be read.
+func (p *parts) path(f *field, b []byte) string {
+	switch n := min(p.tag, len(b)); {
+	case p.kind == ber && tagSize(b) > 0:
+		return fmt.Sprintf("%s.%X", f.name, b[:tagSize(b)])
+	case p.kind == tagged && n == p.tag && classANS.holds(b[:n]):
+		return f.name + "." + string(b[:n])
+	}
+	return f.name
+}

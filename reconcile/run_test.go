@@ -1,0 +1,186 @@
+package reconcile_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"qianzhi/conf"
+	"qianzhi/gateway/pay"
+	"qianzhi/reconcile"
+	"qianzhi/reconcile/report"
+)
+
+const day = pay.Day(20261120)
+
+// books is a journal of one day.
+type books struct {
+	entries []pay.Entry
+	err     error
+}
+
+func (b *books) Freeze(context.Context, pay.Day) (uint64, error) { return 4711, b.err }
+
+func (b *books) Lines(_ context.Context, d pay.Day, _ uint64, yield func(*pay.Entry) bool) error {
+	if d != day {
+		return fs.ErrNotExist
+	}
+	for i := range b.entries {
+		if !yield(&b.entries[i]) {
+			break
+		}
+	}
+	return nil
+}
+
+func entry(row uint64, s pay.State) pay.Entry {
+	return pay.Entry{ID: pay.ID{Day: day, Row: row}, State: s, At: time.Date(2026, 11, 20, 10, 0, int(row), 0, time.UTC), Req: &pay.Request{
+		Ref: pay.Ref{Serial: fmt.Sprintf("%012d", row)}, Account: "0512000001", Amount: 100, Via: &pay.Via{Link: "pos"}}}
+}
+
+type source struct{ in reconcile.Input }
+
+func (s source) Fetch(context.Context, pay.Day) (reconcile.Input, error) { return s.in, nil }
+
+func bankLines(n int) []reconcile.Line {
+	var out []reconcile.Line
+	for i := 1; i <= n; i++ {
+		out = append(out, reconcile.Line{Key: fmt.Sprintf("%012d", i), Account: "0512000001", Amount: 100, Effect: reconcile.Charged, Link: "pos", Row: i + 1})
+	}
+	return out
+}
+
+func runner(t *testing.T, b reconcile.Books, bank reconcile.Input) (*reconcile.Runner, string) {
+	t.Helper()
+	file, err := conf.Files.ReadFile("recon-matrix.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mx, err := reconcile.ParseMatrix(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	return reconcile.New(reconcile.Options{Dir: dir, Node: 1, Books: b, Matrix: mx, Report: report.Files, Log: slog.New(slog.DiscardHandler),
+		Now:      func() time.Time { return time.Date(2026, 11, 21, 2, 0, 0, 0, time.UTC) },
+		Channels: []reconcile.Channel{{ID: "B1", Links: []string{"pos"}, Bank: source{bank}, Key: []pay.FieldID{pay.FSerial}}}}), dir
+}
+
+func entries(n int) []pay.Entry {
+	var out []pay.Entry
+	for i := 1; i <= n; i++ {
+		out = append(out, entry(uint64(i), pay.Succ))
+	}
+	return out
+}
+
+func TestVerdicts(t *testing.T) {
+	accepted := func(n int) reconcile.Input {
+		return reconcile.Input{Name: "B.txt", State: reconcile.Accepted, Raw: []byte("x"), Lines: bankLines(n)}
+	}
+	apart := entries(3)
+	apart[1].State = pay.Fail // the bank has it
+	for _, c := range []struct {
+		name string
+		b    *books
+		in   reconcile.Input
+		want reconcile.Verdict
+		exit int
+	}{
+		{"balanced", &books{entries: entries(3)}, accepted(3), reconcile.Balanced, 0},
+		{"bank failed us", &books{entries: apart}, accepted(3), reconcile.Unbalanced, 1},
+		{"carried only", &books{entries: entries(3)}, accepted(2), reconcile.Balanced, 0},
+		{"file missing", &books{entries: entries(3)}, reconcile.Input{Name: "B.txt"}, reconcile.Incomplete, 3},
+		{"file wrong", &books{entries: entries(3)}, reconcile.Input{Name: "B.txt", State: reconcile.Rejected, Why: "第7行"}, reconcile.Refused, 4},
+		{"file of another size", &books{entries: entries(100)}, accepted(3), reconcile.Doubtful, 4},
+		{"day not cut", &books{err: errors.New("open")}, accepted(3), reconcile.Incomplete, 3},
+		{"serial twice", &books{entries: append(entries(2), entry(2, pay.Succ))}, accepted(2), reconcile.Broken, 2},
+	} {
+		r, dir := runner(t, c.b, c.in)
+		res, err := r.Run(t.Context(), day)
+		if err != nil || len(res) != 1 {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if res[0].Verdict != c.want || res[0].Verdict.Exit() != c.exit {
+			t.Errorf("%s: got %s (%s), want %s", c.name, res[0].Verdict, res[0].Why, c.want)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "20261120", "B1", "latest", "report.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		if !strings.HasPrefix(lines[1], "结论 "+c.want.String()) || lines[len(lines)-1] != fmt.Sprintf("结论 %s 码 %d END", c.want, c.exit) {
+			t.Errorf("%s: verdict is not first and last:\n%s", c.name, text)
+		}
+		if c.want == reconcile.Incomplete && (bytes.Contains(text, []byte("长款 ")) || bytes.Contains(text, []byte("短款 "))) {
+			t.Errorf("%s: speaks of money before the files are here", c.name)
+		}
+	}
+}
+
+func TestVersionsAndManifest(t *testing.T) {
+	r, dir := runner(t, &books{entries: entries(2)}, reconcile.Input{Name: "in/B.txt", State: reconcile.Accepted, Raw: []byte("the file"), Lines: bankLines(2)})
+	if r.Done(day) {
+		t.Error("done before it ran")
+	}
+	for range 2 {
+		if _, err := r.Run(t.Context(), day); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !r.Done(day) {
+		t.Error("not done after it ran")
+	}
+	home := filepath.Join(dir, "20261120", "B1")
+	if to, err := os.Readlink(filepath.Join(home, "latest")); err != nil || to != "r2" {
+		t.Errorf("latest is %q (%v), want r2", to, err)
+	}
+	b, err := os.ReadFile(filepath.Join(home, "r2", "MANIFEST.sha256"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if len(rows) != 3 {
+		t.Errorf("manifest has %d rows, want report, input and result", len(rows))
+	}
+	for _, row := range rows {
+		sum, name, _ := strings.Cut(row, "  ")
+		data, err := os.ReadFile(filepath.Join(home, "r2", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sha256.Sum256(data); hex.EncodeToString(got[:]) != sum {
+			t.Errorf("%s: hash differs", name)
+		}
+	}
+	live, err := os.ReadFile(filepath.Join(dir, "live.log"))
+	if err != nil || strings.Count(string(live), "QZ900") != 2 || !strings.Contains(string(live), "流水冻结 2条 冻结行=4711") {
+		t.Errorf("live.log: %v\n%s", err, live)
+	}
+}
+
+func TestOneRunAtATime(t *testing.T) {
+	r, dir := runner(t, &books{}, reconcile.Input{})
+	f, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Run(t.Context(), day); !errors.Is(err, reconcile.ErrBusy) {
+		t.Errorf("got %v, want %v", err, reconcile.ErrBusy)
+	}
+}
