@@ -28,11 +28,11 @@ func (e *Engine) pay(ctx context.Context, req *pay.Request) pay.Reply {
 	default:
 		in.Legs = []pay.LegKind{pay.LegPost}
 	}
+	ctx = context.WithoutCancel(ctx) // what Begin writes must be known here, however long it takes
 	entry, seen, err := e.o.Journal.Begin(ctx, &in)
 	if err != nil {
 		return e.unwritable(req, err)
 	}
-	ctx = context.WithoutCancel(ctx)
 	switch seen {
 	case pay.SeenNew:
 		if refusal != pay.CodeOK {
@@ -230,7 +230,7 @@ func (e *Engine) judge(p *pay.Entry, o outcome) []pay.Event {
 	case o.leg == pay.LegDone, o.leg == pay.LegUnknown && p.Wanted:
 		res.State, res.Due = pay.Revp, now
 	case o.leg == pay.LegUnknown:
-		res.State, res.Due = pay.Unkn, now.Add(e.gap(0))
+		res.State, res.Attempt, res.Due = pay.Unkn, p.Attempt, now.Add(e.gap(p.Attempt))
 	case p.Wanted || p.Req.Via.Funds == pay.Untaken:
 		res.State = pay.Fail
 	case p.State == pay.Sent:

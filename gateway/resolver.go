@@ -149,10 +149,13 @@ func (r *Resolver) try(ctx context.Context, p *pay.Entry) error {
 		return r.Recover(ctx, []pay.Entry{*p})
 	case p.State != pay.Unkn:
 		return nil
-	case h == nil || !h.Status || p.Attempt >= e.o.Policy.Tries:
-		return e.o.Journal.Append(ctx, p.ID, p.N, e.park(e.o.Now(), pay.CodeUnknown))
+	case h == nil || p.Attempt >= e.o.Policy.Tries:
+	case h.Status:
+		return r.ask(ctx, p, h)
+	case h.Dedupe && p.Req.Via.Funds == pay.Taken && !p.Wanted:
+		return r.repost(ctx, p, h) // a host that posts one serial once tells by it what became of it
 	}
-	return r.ask(ctx, p, h)
+	return e.o.Journal.Append(ctx, p.ID, p.N, e.park(e.o.Now(), pay.CodeUnknown))
 }
 
 // ask queries the host by our serial. A single "not found" proves nothing
@@ -191,6 +194,13 @@ func (r *Resolver) absent(ctx context.Context, p *pay.Entry, h *Host) error {
 		return r.append(ctx, p, pay.Event{Kind: pay.EvResult, At: e.o.Now(), State: pay.Fail, LegIs: pay.LegRefused,
 			Code: pay.CodeUnreachable, Note: "窗口已过,对方无此交易"})
 	}
+	return r.repost(ctx, p, h)
+}
+
+// repost sends the posting once more under the same key, with a marker of its
+// own before the bytes leave.
+func (r *Resolver) repost(ctx context.Context, p *pay.Entry, h *Host) error {
+	e := r.e
 	marker := pay.Event{Kind: pay.EvMarker, At: e.o.Now(), State: pay.Sent, LegIs: pay.LegSent, Attempt: p.Attempt + 1}
 	if err := e.o.Journal.Append(ctx, p.ID, p.N, marker); err != nil {
 		return err

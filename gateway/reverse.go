@@ -14,6 +14,7 @@ func (e *Engine) reverse(ctx context.Context, req *pay.Request) pay.Reply {
 		return pay.Answer(pay.Declined, pay.CodeFormat)
 	}
 	in := pay.Intent{Req: req, Known: req.Via.Replayed}
+	ctx = context.WithoutCancel(ctx)
 	entry, seen, err := e.o.Journal.Begin(ctx, &in)
 	if err != nil {
 		e.o.Log.Error("journal refused a reversal", "event", "QZ202", "link", req.Via.Link, "err", err)
@@ -31,7 +32,7 @@ func (e *Engine) reverse(ctx context.Context, req *pay.Request) pay.Reply {
 	if entry.Original.IsZero() {
 		return pay.Answer(pay.Approved, pay.CodeNoEffect)
 	}
-	return e.undoOf(context.WithoutCancel(ctx), entry.Original, req)
+	return e.undoOf(ctx, entry.Original, req)
 }
 
 // undoOf acts on the original; when another event comes in between it looks

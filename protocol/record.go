@@ -118,6 +118,26 @@ func (r *Record) node(id uint16, parent, at int) int {
 	return i
 }
 
+// Lend hands out the record's memory to a codec that fills it in one pass:
+// values are appended to the arena, fields to the nodes, in the order of the
+// wire. Return takes it back; in between the record is not used.
+func (r *Record) Lend() (arena []byte, nodes []Node) { return r.arena, r.nodes }
+
+// Return takes back what Lend handed out, with what was appended. It reports
+// false when the record cannot number that many nodes.
+func (r *Record) Return(arena []byte, nodes []Node) bool {
+	if len(nodes) > maxNodes {
+		return false
+	}
+	for i := len(r.nodes); i < len(nodes); i++ {
+		if n := &nodes[i]; n.Parent == 0 && r.first[n.ID] == 0 {
+			r.first[n.ID] = uint16(i + 1)
+		}
+	}
+	r.arena, r.nodes = arena, nodes
+	return true
+}
+
 // Span notes where the node's value stands on the wire.
 func (r *Record) Span(i, from, size int) {
 	r.nodes[i].From, r.nodes[i].Size = uint32(from), uint32(size)

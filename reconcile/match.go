@@ -50,6 +50,10 @@ type Total struct {
 	Sum   pay.Amount
 }
 
+// urgent are the codes that come before all money: our own fault, and a
+// customer's money on another customer's account.
+var urgent = map[string]bool{"DU-3": true, "ID-1": true}
+
 // group is all that the parties say of one payment.
 type group struct {
 	j, m, b *Line
@@ -81,7 +85,11 @@ func Match(mx *Matrix, journal, mis, bank []Line, near Near) (items []Item, flat
 // day.
 type Near map[string]pay.Day
 
+// before puts what cannot wait first, then the most money.
 func before(a, b *Item) bool {
+	if ua, ub := urgent[a.Code], urgent[b.Code]; ua != ub {
+		return ua
+	}
 	if a.Size() != b.Size() {
 		return a.Size() > b.Size()
 	}

@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -43,8 +44,15 @@ type Ledger struct {
 	mu sync.Mutex // one writing transaction at a time
 }
 
-// Open opens or creates the ledger's file.
+// Open opens or creates the ledger's file, which only its owner may read.
 func Open(o Options) (*Ledger, error) {
+	f, err := os.OpenFile(o.File, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("mis: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("mis: %w", err)
+	}
 	db, err := sql.Open("sqlite3", "file:"+o.File+"?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_txlock=immediate")
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func checkCommand() *cobra.Command {
 		Example: "  qianzhi check --config run/demo/qianzhi.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, log, err := load(file)
+			c, log, err := setUp(file)
 			if err != nil {
 				return err
 			}

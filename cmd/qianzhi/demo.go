@@ -41,6 +41,7 @@ func demoCommand() *cobra.Command {
 	f.Uint64Var(&o.Seed, "seed", 0, "随机种子; 不给则每次不同")
 	f.IntVar(&o.Messages, "messages", 2000, "报文条数")
 	f.IntVar(&o.Workers, "workers", 8, "每条链路的并发连接数")
+	f.BoolVar(&o.Dedupe, "dedupe", true, "内置营销系统按我方流水号去重")
 	f.BoolVar(&o.Exit, "exit", false, "完成后立即结束")
 	f.StringVarP(&output, "output", "o", "text", "text 或 json (最后一行为一个 JSON 对象)")
 	return c

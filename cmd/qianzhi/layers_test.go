@@ -14,7 +14,7 @@ import (
 
 const (
 	module   = "qianzhi/"
-	root     = "../.."
+	tree     = "../.."
 	maxFile  = 500 // lines
 	maxFunc  = 70  // lines
 	maxIface = 5   // methods
@@ -95,12 +95,12 @@ type source struct {
 func sources(t *testing.T) []source {
 	t.Helper()
 	var all []source
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() && !strings.HasSuffix(path, ".go") {
 			return err
 		}
 		if d.IsDir() {
-			if name := d.Name(); name == "testdata" || name == "run" || strings.HasPrefix(name, ".") && path != root {
+			if name := d.Name(); name == "testdata" || name == "run" || strings.HasPrefix(name, ".") && path != tree {
 				return filepath.SkipDir
 			}
 			return nil
@@ -114,7 +114,7 @@ func sources(t *testing.T) []source {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(root, path)
+		rel, err := filepath.Rel(tree, path)
 		if err != nil {
 			return err
 		}

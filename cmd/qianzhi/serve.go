@@ -18,7 +18,7 @@ func serveCommand() *cobra.Command {
 		Example: "  qianzhi serve --config /etc/qianzhi/qianzhi.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, log, err := load(file)
+			c, log, err := setUp(file)
 			if err != nil {
 				return err
 			}
@@ -57,8 +57,8 @@ func config(c *cobra.Command, file *string) {
 	}
 }
 
-// load reads the configuration and builds the logger it asks for.
-func load(file string) (*app.Config, *slog.Logger, error) {
+// setUp reads the configuration and builds the logger it asks for.
+func setUp(file string) (*app.Config, *slog.Logger, error) {
 	c, err := app.Load(file)
 	if err != nil {
 		return nil, nil, err

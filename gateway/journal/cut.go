@@ -45,10 +45,10 @@ func (j *Journal) Cut(ctx context.Context, next pay.Day) error {
 		return err
 	}
 	<-c.done
-	if c.err != nil {
-		return c.err
+	if c.err == nil {
+		j.saveTable(old)
 	}
-	return saveTable(j.o.Dir, j.tokens, old)
+	return c.err
 }
 
 // queueCut queues the last row of the running log and closes the gate behind
@@ -188,15 +188,20 @@ func (j *Journal) signLast() error {
 // first makes the first row of a log: the previous log's day, last row and
 // hash, signed. The very first log of a node says so with zeros.
 func (j *Journal) first(day pay.Day) (Row, error) {
-	body := statement(j.o.Node, j.w.log, j.w.chain.row, j.w.chain.sum)
-	sig, err := j.o.Signer.Sign([]byte(gm.DefaultID), append(body, day.String()...))
+	p := lastOf{j.w.log, j.w.chain.row, j.w.chain.sum}
+	sig, err := j.o.Signer.Sign([]byte(gm.DefaultID), firstStatement(j.o.Node, p, day))
 	if err != nil {
 		return Row{}, err
 	}
-	b := binary.BigEndian.AppendUint32(nil, uint32(j.w.log))
-	b = binary.BigEndian.AppendUint64(b, j.w.chain.row)
-	b = append(append(b, j.w.chain.sum[:]...), sig...)
+	b := binary.BigEndian.AppendUint32(nil, uint32(p.day))
+	b = binary.BigEndian.AppendUint64(b, p.row)
+	b = append(append(b, p.sum[:]...), sig...)
 	return Row{Kind: pay.EvFirst, Body: b}, nil
+}
+
+// firstStatement is what is signed in the first row of a log.
+func firstStatement(node uint8, p lastOf, day pay.Day) []byte {
+	return append(statement(node, p.day, p.row, p.sum), day.String()...)
 }
 
 // install makes memory stand on the new log.

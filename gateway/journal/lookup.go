@@ -22,11 +22,12 @@ type lookup struct {
 }
 
 // find returns the newest entry under a token that fits. When something must
-// be fetched first it returns nil and leaves the spots in missing. The journal
-// is locked.
+// be fetched first it leaves the spots in missing, and what it returns does not
+// count. The journal is locked.
 func (j *Journal) find(l *lookup, token uint64, fits func(*pay.Entry) bool) *held {
 	var buf [4]uint64
 	for i := len(j.mem.logs) - 1; i >= 0; i-- {
+		var newest *held
 		log := j.mem.logs[i]
 		for _, row := range log.rows(buf[:0], token) {
 			at := spot{log.day, row}
@@ -38,12 +39,12 @@ func (j *Journal) find(l *lookup, token uint64, fits func(*pay.Entry) bool) *hel
 				l.missing = append(l.missing, at)
 				continue
 			}
-			if fits(&h.entry) {
-				return h
+			if fits(&h.entry) && (newest == nil || before(newest.entry.ID, h.entry.ID)) {
+				newest = h // a key may serve again after its days
 			}
 		}
-		if len(l.missing) > 0 {
-			return nil
+		if newest != nil || len(l.missing) > 0 {
+			return newest
 		}
 	}
 	return nil
@@ -77,7 +78,7 @@ func (j *Journal) search(ctx context.Context, token uint64, fits func(*pay.Entry
 			b = j.behind(h.row)
 		}
 		j.mu.Unlock()
-		if len(l.missing) == 0 || h != nil {
+		if len(l.missing) == 0 {
 			return h, b, nil
 		}
 		if err := j.fetch(ctx, &l); err != nil {

@@ -136,20 +136,30 @@ func (m *memory) blocking(req *pay.Request) *held {
 func before(a, b pay.ID) bool { return a.Day < b.Day || a.Day == b.Day && a.Row < b.Row }
 
 // sameDebt reports whether two payments of one account pay the same debt: a
-// bill in common, or the same amount where one of them names no bills. A
-// missing biller may be any.
+// bill in common, or the same amount where one of them names no bill by its
+// id. A missing biller may be any.
 func sameDebt(a, b *pay.Request) bool {
 	if a.Biller != b.Biller && a.Biller != "" && b.Biller != "" {
 		return false
 	}
-	if len(a.Bills) == 0 || len(b.Bills) == 0 {
+	if !named(a) || !named(b) {
 		return a.Amount == b.Amount
 	}
 	for i := range a.Bills {
 		for j := range b.Bills {
-			if a.Bills[i].ID == b.Bills[j].ID {
+			if a.Bills[i].ID != "" && a.Bills[i].ID == b.Bills[j].ID {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// named reports whether the payment says by id which bills it pays.
+func named(r *pay.Request) bool {
+	for i := range r.Bills {
+		if r.Bills[i].ID != "" {
+			return true
 		}
 	}
 	return false

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 
 	"qianzhi/gateway/pay"
 )
@@ -34,31 +37,80 @@ type ending struct {
 func (j *Journal) mend(ctx context.Context, day pay.Day) (ending, error) {
 	cp := lastCheckpoint(j.o.Dir, j.o.Node, day, j.o.Signer.Public())
 	end, why := j.walk(ctx, day, cp)
-	if why == nil {
-		return end, nil
+	skip, err := skipped(j.o.Dir, day)
+	end.next = max(end.next, skip)
+	if err != nil || why == nil {
+		return end, err
 	}
 	if !errors.Is(why, ErrDamaged) && !errors.Is(why, errBroken) {
 		return end, why
 	}
-	if end.chain.row < cp.row || errors.Is(why, errCheckpoint) {
+	if errors.Is(why, errCheckpoint) {
 		if !j.o.AcceptLoss {
 			return end, fmt.Errorf("%w: %s, checkpoint at row %d: %w; journal verify tells more, accept_loss starts without them", ErrLoss, day, cp.row, why)
 		}
 		if end, why = j.walk(ctx, day, checkpoint{}); why == nil {
+			end.next = max(end.next, skip)
 			why = fmt.Errorf("ends at row %d, signed to row %d", end.chain.row, cp.row)
 		}
 	}
-	aside, err := j.store.Salvage(ctx, day, end.chain.row)
+	aside, err := j.cutOff(ctx, day, &end, cp.row)
 	if err != nil {
 		return end, errors.Join(why, err)
 	}
-	if err := dropTable(j.o.Dir, day); err != nil {
-		return end, err
-	}
 	end.damage = fmt.Sprintf("尾部损坏已截断 日=%s 保留至行=%d 原文件=%s 原因=%v", day, end.chain.row, aside, why)
-	end.next = max(end.next, cp.row+1) + afterDamage
-	end.signed = 0
 	return end, nil
+}
+
+// cutOff ends a log at its last good row. What must be remembered when the
+// process dies in between is written first: the numbers that are used up, and
+// that the old checkpoints no longer hold.
+func (j *Journal) cutOff(ctx context.Context, day pay.Day, end *ending, signed uint64) (string, error) {
+	end.next = max(end.next, signed+1) + afterDamage
+	end.signed = 0
+	if err := writeFile(skipFile(j.o.Dir, day), strconv.AppendUint(nil, end.next, 10)); err != nil {
+		return "", err
+	}
+	name := signatures(j.o.Dir, day)
+	if err := os.Rename(name, fmt.Sprintf("%s.damaged-%d", name, end.next)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	return j.store.Salvage(ctx, day, end.chain.row)
+}
+
+// skipFile holds the first row number that is free in a log whose end was cut
+// off.
+func skipFile(dir string, day pay.Day) string { return filepath.Join(dir, day.String()+".skip") }
+
+func skipped(dir string, day pay.Day) (uint64, error) {
+	b, err := os.ReadFile(skipFile(dir, day))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(string(b), 10, 64)
+}
+
+// writeFile replaces a small file so that it is durable and never half there.
+func writeFile(name string, b []byte) error {
+	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".part", name); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 var (
@@ -100,7 +152,7 @@ func (j *Journal) walk(ctx context.Context, day pay.Day, cp checkpoint) (ending,
 		}
 		return true // the highest number counts, however the row fares
 	})
-	if first && err == nil && why == nil {
+	if first && why == nil && (err == nil || errors.Is(err, ErrDamaged)) {
 		why = fmt.Errorf("%w: %w: row %d is missing", errBroken, errCheckpoint, cp.row)
 	}
 	return end, errors.Join(why, err, rd.Close())

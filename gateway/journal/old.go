@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -105,7 +104,16 @@ func (j *Journal) loadTable(ctx context.Context, day pay.Day) (*table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: reading %s: %w", day, err)
 	}
-	return s.table, saveTable(j.o.Dir, j.tokens, logTable{day, s.table})
+	j.saveTable(logTable{day, s.table})
+	return s.table, nil
+}
+
+// saveTable writes the file of a closed log's table, which can be made again
+// from the log: a failure is only counted.
+func (j *Journal) saveTable(log logTable) {
+	if err := writeTable(j.o.Dir, j.tokens, log); err != nil {
+		j.failed(err)
+	}
 }
 
 // The file of a closed day's table: the day, the entries sorted by token, and
@@ -114,7 +122,7 @@ const slotSize = 16
 
 func tableFile(dir string, day pay.Day) string { return filepath.Join(dir, day.String()+".dup") }
 
-func saveTable(dir string, k *tokens, log logTable) error {
+func writeTable(dir string, k *tokens, log logTable) error {
 	all := make([]slot, 0, log.len())
 	log.each(func(s slot) { all = append(all, s) })
 	sort.Slice(all, func(a, b int) bool {
@@ -154,11 +162,4 @@ func readTable(dir string, k *tokens, day pay.Day) *table {
 		t.put(binary.BigEndian.Uint64(e), binary.BigEndian.Uint64(e[8:]))
 	}
 	return t
-}
-
-func dropTable(dir string, day pay.Day) error {
-	if err := os.Remove(tableFile(dir, day)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }

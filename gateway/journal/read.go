@@ -28,7 +28,10 @@ func (j *Journal) locate(w *wanted) *held {
 	if w.token == 0 {
 		return nil
 	}
-	if h := j.find(&w.lookup, w.token, w.fits); h != nil || len(w.missing) > 0 {
+	switch h := j.find(&w.lookup, w.token, w.fits); {
+	case len(w.missing) > 0:
+		return nil
+	case h != nil:
 		return h
 	}
 	return w.old

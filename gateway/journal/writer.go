@@ -194,7 +194,8 @@ func (j *Journal) repair(ctx context.Context, b *batch, cause error) error {
 	why := fmt.Errorf("%w: %w", pay.ErrUnwritable, cause)
 	j.refuse(why)
 	if top := j.takeTop(); top != nil {
-		j.undo(top, why)
+		j.undo(top)
+		top.finish(why)
 	}
 	for wait := pauseFirst; ; wait = min(2*wait, pauseMost) {
 		durable, err := j.readBack(ctx, b)
@@ -203,14 +204,15 @@ func (j *Journal) repair(ctx context.Context, b *batch, cause error) error {
 			b.finish(ErrInDoubt)
 			return err
 		case err == nil && durable:
-			j.landed(b)
 			if b.cut == nil { // after a cut the next log must open first
 				j.rise()
 			}
+			j.landed(b)
 			return nil
 		case err == nil:
-			j.undo(b, why)
+			j.undo(b)
 			j.rise()
+			b.finish(why)
 			return nil
 		}
 		j.failed(err)
@@ -233,9 +235,10 @@ func (j *Journal) takeTop() *batch {
 	return top
 }
 
-// undo takes the decisions of a batch back, newest first, and answers it.
-func (j *Journal) undo(b *batch, why error) {
+// undo takes the decisions of a batch back, newest first.
+func (j *Journal) undo(b *batch) {
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	for i := len(b.changes) - 1; i >= 0; i-- {
 		j.mem.undo(&b.changes[i])
 	}
@@ -243,8 +246,6 @@ func (j *Journal) undo(b *batch, why error) {
 	if j.flying == b {
 		j.flying = nil
 	}
-	j.mu.Unlock()
-	b.finish(why)
 }
 
 // rise lets new rows be queued again.

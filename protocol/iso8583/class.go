@@ -1,5 +1,7 @@
 package iso8583
 
+import "encoding/binary"
+
 // class is a set of characters, as one bit of classes.
 type class uint8
 
@@ -41,6 +43,9 @@ func newClasses() (t [256]class) {
 
 // holds reports whether every byte belongs to the class.
 func (k class) holds(b []byte) bool {
+	for k == classANS && len(b) >= 8 && printable(binary.LittleEndian.Uint64(b)) {
+		b = b[8:]
+	}
 	all := k
 	for _, c := range b {
 		all &= classes[c]
@@ -57,4 +62,10 @@ func plain(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// printable reports whether each of eight bytes is from 20 to 7E.
+func printable(v uint64) bool {
+	const each, high = 0x0101010101010101, 0x80 * 0x0101010101010101
+	return (v|v+each)&high == 0 && (v|high)-0x20*each&high == high
 }

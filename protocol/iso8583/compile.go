@@ -142,7 +142,7 @@ func (c *codec) compileRules(list []Message) error {
 }
 
 // bit returns the mask of field n within its map of 64.
-func bit(n int) uint64 { return 1 << (63 - (n-1)%64) }
+func bit(n int) uint64 { return 1 << 63 >> (uint(n-1) & 63) }
 
 // id enters a value into the layout.
 func (c *compiler) id(name, title string, m pay.Mask, group, raw bool) (uint16, error) {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"qianzhi/gateway/pay"
-	"qianzhi/protocol"
 )
 
 type partsKind uint8
@@ -187,34 +186,44 @@ func (p *parts) find(key uint32) int {
 	return -1
 }
 
-// read reads the parts of a value that ends where b does.
-func (p *parts) read(f *field, rec *protocol.Record, b []byte, from, units int) error {
-	if from == len(b) {
+// parts reads the parts of the value from from to where the reader stands.
+func (r *reader) parts(f *field, from, units int) error {
+	p := f.parts
+	if from == r.at {
 		if p.rest {
-			return p.keep(rec, b, from)
+			return r.keep(p, from)
 		}
 		return fieldError(f.name, from, "at least one part", "none", "")
 	}
-	switch p.kind {
-	case digitwise:
-		return p.readDigits(f, rec, b[from:], from, units)
-	case tagged, ber:
-		return p.readTagged(f, rec, b, from)
-	case mapped:
-		return p.readMapped(f, rec, b, from)
+	if p.kind == digitwise {
+		return r.digits(f, from, units)
 	}
-	return p.readPositional(f, rec, b, from)
+	// The parts are read by the same reader, which ends where the value does.
+	whole := r.b
+	r.b, r.at = r.b[:r.at], from
+	var err error
+	switch p.kind {
+	case tagged, ber:
+		err = r.tagged(f)
+	case mapped:
+		err = r.mapped(f)
+	default:
+		err = r.positional(f)
+	}
+	r.b = whole
+	return err
 }
 
-// keep keeps the bytes from from on as other.
-func (p *parts) keep(rec *protocol.Record, b []byte, from int) error {
-	return p.other.value(rec, b[from:], from, len(b)-from, -1)
+// keep keeps what is left from from on as other.
+func (r *reader) keep(p *parts, from int) error {
+	raw := r.b[from:r.at]
+	return r.value(&p.other, raw, from, len(raw), -1)
 }
 
-func (p *parts) readPositional(f *field, rec *protocol.Record, b []byte, from int) error {
-	r := reader{rec: rec, b: b, at: from}
+func (r *reader) positional(f *field) error {
+	p := f.parts
 	for i := range p.sub {
-		sub, left := &p.sub[i], len(b)-r.at
+		sub, left := &p.sub[i], len(r.b)-r.at
 		if left == 0 || sub.fixed && left < sub.size {
 			break
 		}
@@ -226,13 +235,15 @@ func (p *parts) readPositional(f *field, rec *protocol.Record, b []byte, from in
 			return err
 		}
 	}
+	from := r.at
+	r.at = len(r.b)
 	switch {
-	case r.at == len(b):
+	case from == r.at:
 		return nil
 	case p.rest:
-		return p.keep(rec, b, r.at)
+		return r.keep(p, from)
 	}
-	return fieldError(f.name, r.at, "the end of the field or a whole part", fmt.Sprintf("%d bytes more", len(b)-r.at), "")
+	return fieldError(f.name, from, "the end of the field or a whole part", fmt.Sprintf("%d bytes more", r.at-from), "")
 }
 
 // loop reads turns to the end of the value.
@@ -241,14 +252,13 @@ func (r *reader) loop(f *field) error {
 		if turn == f.group.max {
 			return fieldError(f.name, r.at, fmt.Sprintf("at most %d turns", f.group.max), "more", "")
 		}
-		g := r.rec.Put(f.id, -1, nil)
-		if g < 0 {
-			return f.full(r.at)
+		g := len(r.nodes)
+		if err := r.put(r.arena, f, r.at, f.size, -1); err != nil {
+			return err
 		}
-		r.rec.Span(g, r.at, f.size)
 		for i := range f.group.sub {
 			sub := &f.group.sub[i]
-			if err := sub.value(r.rec, r.b[r.at:r.at+sub.size], r.at, sub.len, g); err != nil {
+			if err := r.value(sub, r.b[r.at:r.at+sub.size], r.at, sub.len, g); err != nil {
 				return err
 			}
 			r.at += sub.size
@@ -257,17 +267,17 @@ func (r *reader) loop(f *field) error {
 	return nil
 }
 
-// readDigits unpacks all digits once; the parts are slices of them.
-func (p *parts) readDigits(f *field, rec *protocol.Record, raw []byte, from, units int) error {
-	at, ok, pad, skip := len(rec.Grow()), true, f.odd.Pad, 0
-	var arena []byte
+// digits unpacks all digits once; the parts are slices of them.
+func (r *reader) digits(f *field, from, units int) error {
+	p, raw, at, skip := f.parts, r.b[from:r.at], len(r.arena), 0
+	arena, ok, pad := r.arena, true, f.odd.Pad
 	if f.form == formPacked {
-		arena, pad, ok = f.set.ReadBCD(rec.Grow(), raw, units, f.odd)
+		arena, pad, ok = f.set.ReadBCD(arena, raw, units, f.odd)
 		if f.odd.Right {
 			skip = units & 1
 		}
 	} else {
-		arena, ok = append(rec.Grow(), raw...), f.class.holds(raw)
+		arena, ok = append(arena, raw...), f.class.holds(raw)
 	}
 	if !ok {
 		return f.unfit(raw, from)
@@ -278,8 +288,9 @@ func (p *parts) readDigits(f *field, rec *protocol.Record, raw []byte, from, uni
 		if done+sub.len > units {
 			break
 		}
-		if !sub.carve(f, rec, arena[:at+done+sub.len], from, skip+done) {
-			return f.full(from)
+		place, size := f.place(from, skip+done, sub.len)
+		if err := r.put(arena[:at+done+sub.len], sub, place, size, -1); err != nil {
+			return err
 		}
 		done += sub.len
 	}
@@ -287,44 +298,33 @@ func (p *parts) readDigits(f *field, rec *protocol.Record, raw []byte, from, uni
 		if !p.rest {
 			return fieldError(f.name, from, "the end of the field or a whole part", fmt.Sprintf("%d digits more", units-done), "")
 		}
-		if !p.other.carve(f, rec, arena[:at+units], from, skip+done) {
-			return f.full(from)
+		place, size := f.place(from, skip+done, units-done)
+		if err := r.put(arena, &p.other, place, size, -1); err != nil {
+			return err
 		}
 	}
 	if pad != f.odd.Pad {
-		return f.keepPad(rec, raw, from, pad)
+		return r.keepPad(f, raw, from, pad)
 	}
 	return nil
 }
 
-// carve makes the last digits of the arena a value; first is the index of its
-// first digit, or nibble, in the enclosing value f.
-func (sub *field) carve(f *field, rec *protocol.Record, arena []byte, from, first int) bool {
-	n := len(arena) - len(rec.Grow())
-	i := rec.Keep(arena, sub.id, -1)
-	if i < 0 {
-		return false
-	}
-	span(f, rec, i, from, first, n)
-	return true
-}
-
-// span notes where n digits of a value of digits stand.
-func span(f *field, rec *protocol.Record, i, from, first, n int) {
+// place returns offset and bytes of n digits, or nibbles, of a value of digits
+// that stands at from.
+func (f *field) place(from, first, n int) (at, size int) {
 	if f.form == formPacked {
-		rec.Span(i, from+first/2, (first+n+1)/2-first/2)
-		return
+		return from + first/2, (first+n+1)/2 - first/2
 	}
-	rec.Span(i, from+first, n)
+	return from + first, n
 }
 
-func (p *parts) readMapped(f *field, rec *protocol.Record, b []byte, from int) error {
-	if len(b)-from < p.tag {
-		return f.short(from, p.tag, len(b)-from)
+func (r *reader) mapped(f *field) error {
+	p, from := f.parts, r.at
+	if len(r.b)-from < p.tag {
+		return f.short(from, p.tag, len(r.b)-from)
 	}
-	set := b[from : from+p.tag]
-	r := reader{rec: rec, b: b, at: from + p.tag}
-	next := 0
+	set, next := r.b[from:from+p.tag], 0
+	r.at += p.tag
 	for n := 1; n <= 8*p.tag; n++ {
 		if set[(n-1)/8]>>(7-(n-1)%8)&1 == 0 {
 			continue
@@ -339,8 +339,8 @@ func (p *parts) readMapped(f *field, rec *protocol.Record, b []byte, from int) e
 			return err
 		}
 	}
-	if r.at != len(b) {
-		return fieldError(f.name, r.at, "the end of the field", fmt.Sprintf("%d bytes more", len(b)-r.at), "")
+	if r.at != len(r.b) {
+		return fieldError(f.name, r.at, "the end of the field", fmt.Sprintf("%d bytes more", len(r.b)-r.at), "")
 	}
 	return nil
 }

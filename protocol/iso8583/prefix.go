@@ -117,8 +117,9 @@ func (p *prefix) put(b []byte, n int) bool {
 	switch p.coding {
 	case codeBCD:
 		for i := len(b) - 1; i >= 0; i-- {
-			b[i] = byte(n/10%10<<4 | n%10)
-			n /= 100
+			two := uint(n) % 100
+			b[i] = byte(two + two/10*6)
+			n = int(uint(n) / 100)
 		}
 	case codeASCII:
 		text.AppendUint(b[:0], uint64(n), len(b))

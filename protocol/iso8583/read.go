@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"qianzhi/protocol"
 )
@@ -13,18 +14,48 @@ import (
 // Index fills.
 func (c *codec) Layout() *protocol.Layout { return c.layout }
 
-// reader walks over one message, or over the value of one field: offsets are
-// those of the message.
+// reader walks over one message. It holds the record's memory while it does.
 type reader struct {
-	rec *protocol.Record
-	b   []byte
-	at  int
+	rec   *protocol.Record
+	arena []byte
+	nodes []protocol.Node
+	b     []byte
+	at    int
+}
+
+// maxNodes is how many values one message may have.
+const maxNodes = 1 << 15
+
+// known gives the record its memory back for a moment, so that values can be
+// looked up in it.
+func (r *reader) known() *protocol.Record {
+	r.rec.Return(r.arena, r.nodes)
+	return r.rec
+}
+
+// put makes what was appended to the arena a value: size bytes at from on the
+// wire, in the turn of a loop at node parent, or at the top for -1.
+func (r *reader) put(arena []byte, f *field, from, size, parent int) error {
+	i, at := len(r.nodes), len(r.arena)
+	if i == maxNodes {
+		return f.full(from)
+	}
+	r.arena = arena
+	if i == cap(r.nodes) {
+		r.nodes = slices.Grow(r.nodes, 32)
+	}
+	r.nodes = r.nodes[:i+1]
+	n := &r.nodes[i] // set in place: a copy of small parts stalls the processor
+	n.ID, n.Parent = f.id, uint16(parent+1)
+	n.At, n.Len, n.From, n.Size = uint32(at), uint32(len(arena)-at), uint32(from), uint32(size)
+	return nil
 }
 
 // Index reads a message completely into rec.
 func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 	rec.Reset(c.layout)
 	r := reader{rec: rec, b: m.Body}
+	r.arena, r.nodes = rec.Lend()
 	if err := c.readMTI(&r); err != nil {
 		return err
 	}
@@ -34,8 +65,9 @@ func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 	}
 	for half, left := range maps {
 		for left != 0 {
-			n := half*64 + bits.LeadingZeros64(left) + 1
-			left &^= bit(n)
+			zeros := bits.LeadingZeros64(left)
+			n := half*64 + zeros + 1
+			left &^= 1 << 63 >> zeros
 			f := c.fields[n]
 			if f == nil {
 				return headerError(fmt.Sprint(n), c.mti.size, "only bits of fields in the link file", "bit "+fmt.Sprint(n),
@@ -50,7 +82,7 @@ func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 		return fieldError("", r.at, "the end of the message", fmt.Sprintf("%d bytes more", len(r.b)-r.at),
 			"a length is wrong, or a bit is missing in the map")
 	}
-	return c.obey(rec, maps)
+	return c.obey(r.known(), maps)
 }
 
 func (c *codec) readMTI(r *reader) error {
@@ -60,7 +92,7 @@ func (c *codec) readMTI(r *reader) error {
 	}
 	raw := r.b[:f.size]
 	r.at = f.size
-	if err := f.value(r.rec, raw, 0, 4, -1); err != nil {
+	if err := r.value(f, raw, 0, 4, -1); err != nil {
 		return headerError(f.name, 0, f.want(), "bytes "+protocol.Hex(raw, 4), mtiHint(r.b))
 	}
 	return nil
@@ -165,7 +197,7 @@ func (c *codec) obey(rec *protocol.Record, maps [2]uint64) error {
 // field reads one field: its length, its value, its parts.
 func (r *reader) field(f *field) error {
 	if len(f.cases) > 0 {
-		f = f.pick(r.rec)
+		f = f.pick(r.known())
 	}
 	units, size := f.len, f.size
 	if !f.fixed {
@@ -180,9 +212,9 @@ func (r *reader) field(f *field) error {
 	}
 	r.at += size
 	if f.parts != nil {
-		return f.parts.read(f, r.rec, r.b[:r.at], from, units)
+		return r.parts(f, from, units)
 	}
-	return f.value(r.rec, r.b[from:r.at], from, units, -1)
+	return r.value(f, r.b[from:r.at], from, units, -1)
 }
 
 // length reads the length of a field and returns its units and bytes.
@@ -244,13 +276,17 @@ func (f *field) units(raw []byte) (int, bool) {
 	return n, true
 }
 
-// value reads one value into the record, under group node parent or -1.
-func (f *field) value(rec *protocol.Record, raw []byte, from, units, parent int) error {
-	arena := rec.Grow()
-	ok, pad := true, f.odd.Pad
+// value reads one value, in the turn of a loop at node parent, or at the top
+// for -1.
+func (r *reader) value(f *field, raw []byte, from, units, parent int) error {
+	arena, ok, pad := r.arena, true, f.odd.Pad
 	switch f.form {
 	case formPacked:
-		arena, pad, ok = f.set.ReadBCD(arena, raw, units, f.odd)
+		if units&1 == 0 {
+			arena, ok = f.set.ReadPacked(arena, raw)
+		} else {
+			arena, pad, ok = f.set.ReadBCD(arena, raw, units, f.odd)
+		}
 	case formZoned:
 		ok = f.class.holds(raw)
 		arena = append(arena, raw...)
@@ -268,15 +304,10 @@ func (f *field) value(rec *protocol.Record, raw []byte, from, units, parent int)
 	if !ok {
 		return f.unfit(raw, from)
 	}
-	i := rec.Keep(arena, f.id, parent)
-	if i < 0 {
-		return f.full(from)
+	if err := r.put(arena, f, from, len(raw), parent); err != nil || pad == f.odd.Pad {
+		return err
 	}
-	rec.Span(i, from, len(raw))
-	if pad != f.odd.Pad {
-		return f.keepPad(rec, raw, from, pad)
-	}
-	return nil
+	return r.keepPad(f, raw, from, pad)
 }
 
 func (f *field) readText(arena, raw []byte) ([]byte, bool) {
@@ -319,7 +350,7 @@ func (f *field) readSigned(arena, raw []byte, units int) ([]byte, byte, bool) {
 }
 
 // keepPad keeps a free nibble that is not the usual one.
-func (f *field) keepPad(rec *protocol.Record, raw []byte, from int, pad byte) error {
+func (r *reader) keepPad(f *field, raw []byte, from int, pad byte) error {
 	at := from + len(raw) - 1
 	if f.odd.Right {
 		at = from
@@ -328,10 +359,5 @@ func (f *field) keepPad(rec *protocol.Record, raw []byte, from int, pad byte) er
 		return fieldError(f.name, at, fmt.Sprintf("a free nibble of %X", f.odd.Pad), fmt.Sprintf("%X", pad),
 			"the value may be aligned to the other side; any_pad accepts other nibbles")
 	}
-	i := rec.Put(f.pad, -1, []byte{"0123456789ABCDEF"[pad]})
-	if i < 0 {
-		return f.full(from)
-	}
-	rec.Span(i, at, 1)
-	return nil
+	return r.put(append(r.arena, "0123456789ABCDEF"[pad]), &field{id: f.pad, name: f.name}, at, 1, -1)
 }

@@ -1,10 +1,6 @@
 package iso8583
 
-import (
-	"fmt"
-
-	"qianzhi/protocol"
-)
+import "fmt"
 
 // element is one tag, length and value.
 type element struct {
@@ -98,16 +94,19 @@ func (p *parts) scans(b []byte) bool {
 	return true
 }
 
-func (p *parts) readTagged(f *field, rec *protocol.Record, b []byte, from int) error {
-	if p.loose && !p.scans(b[from:]) {
-		return p.keep(rec, b, from)
+func (r *reader) tagged(f *field) error {
+	p, from := f.parts, r.at
+	if p.loose && !p.scans(r.b[from:]) {
+		r.at = len(r.b)
+		return r.keep(p, from)
 	}
-	for at := from; at < len(b); {
-		e, why := p.step(b[at:])
+	for r.at < len(r.b) {
+		at, b := r.at, r.b[r.at:]
+		e, why := p.step(b)
 		if why != "" {
-			return fieldError(p.path(f, b[at:]), at, why, fmt.Sprintf("%d bytes left", len(b)-at), "a length inside the field is wrong")
+			return fieldError(p.path(f, b), at, why, fmt.Sprintf("%d bytes left", len(b)), "a length inside the field is wrong")
 		}
-		sub, raw := &p.other, b[at:at+e.to]
+		sub, raw := &p.other, b[:e.to]
 		if e.part >= 0 {
 			sub, raw = &p.sub[e.part], raw[e.from:]
 		}
@@ -115,10 +114,10 @@ func (p *parts) readTagged(f *field, rec *protocol.Record, b []byte, from int) e
 		if !ok || units < sub.min || units > sub.len {
 			return fieldError(sub.name, at, sub.want(), fmt.Sprintf("%d bytes", len(raw)), "")
 		}
-		if err := sub.value(rec, raw, at+e.to-len(raw), units, -1); err != nil {
+		r.at += e.to
+		if err := r.value(sub, raw, r.at-len(raw), units, -1); err != nil {
 			return err
 		}
-		at += e.to
 	}
 	return nil
 }

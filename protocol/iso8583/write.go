@@ -11,18 +11,20 @@ import (
 
 // writer appends one message to dst.
 type writer struct {
-	rec  *protocol.Record
-	dst  []byte
-	base int // offsets on the wire count from here
-	left int // values of the record that are not written yet
+	rec   *protocol.Record
+	nodes []protocol.Node // of rec
+	arena []byte          // of rec
+	dst   []byte
+	base  int // offsets on the wire count from here
+	left  int // values of the record that are not written yet
 }
 
 // unwritten marks values that have no place on the wire yet.
-const unwritten = -1
+const unwritten = ^uint32(0)
 
 // Append writes the fields that stand in rec, in the order of the map.
 func (c *codec) Append(dst []byte, rec *protocol.Record) ([]byte, error) {
-	w := writer{rec: rec, dst: dst, base: len(dst), left: len(rec.Nodes())}
+	w := writer{rec: rec, nodes: rec.Nodes(), arena: rec.Arena(), dst: dst, base: len(dst), left: len(rec.Nodes())}
 	maps, err := c.present(rec)
 	if err == nil {
 		err = c.write(&w, maps)
@@ -42,17 +44,20 @@ func (c *codec) present(rec *protocol.Record) (maps [2]uint64, err error) {
 		return maps, headerError("", -1, "a record of this layout", "another", "")
 	}
 	nodes := rec.Nodes()
+	var low, high uint64
 	for i := range nodes {
-		n := int(c.owner[nodes[i].ID])
-		if n > 0 {
-			maps[(n-1)/64] |= bit(n)
+		nodes[i].From = unwritten
+		switch n := c.owner[nodes[i].ID]; {
+		case n > 64:
+			high |= bit(int(n))
+		case n > 0:
+			low |= bit(int(n))
 		}
-		rec.Span(i, unwritten, 0)
 	}
 	if rec.Find(c.mti.id) < 0 {
 		return maps, headerError(c.mti.name, -1, c.mti.want(), "none", "")
 	}
-	return maps, nil
+	return [2]uint64{low, high}, nil
 }
 
 func (c *codec) write(w *writer, maps [2]uint64) error {
@@ -70,8 +75,9 @@ func (c *codec) write(w *writer, maps [2]uint64) error {
 	}
 	for half, left := range maps {
 		for left != 0 {
-			n := half*64 + bits.LeadingZeros64(left) + 1
-			left &^= bit(n)
+			zeros := bits.LeadingZeros64(left)
+			n := half*64 + zeros + 1
+			left &^= 1 << 63 >> zeros
 			if err := w.field(c.fields[n]); err != nil {
 				return err
 			}
@@ -87,7 +93,7 @@ func (c *codec) write(w *writer, maps [2]uint64) error {
 // twice, or belongs to another form of its field.
 func (c *codec) stray(rec *protocol.Record) error {
 	for i, n := range rec.Nodes() {
-		if n.From == ^uint32(0) {
+		if n.From == unwritten {
 			return fieldError(c.layout.Fields[n.ID].Name, -1, "values of one form of the field, each once", fmt.Sprintf("value %d of the record", i),
 				"the forms of a field are chosen by cases of the link file")
 		}
@@ -114,31 +120,41 @@ func (w *writer) field(f *field) error {
 		f = f.pick(w.rec)
 	}
 	at := len(w.dst)
-	for range f.prefix.size {
-		w.dst = append(w.dst, 0)
+	from := at + f.prefix.size
+	if !f.fixed {
+		w.dst = append(w.dst, "\x00\x00\x00\x00\x00\x00"[:f.prefix.size]...)
 	}
-	from := len(w.dst)
-	units, err := w.content(f)
-	if err != nil {
+	var units int
+	var err error
+	if f.parts != nil {
+		units, err = w.parts(f)
+	} else if i := w.rec.Find(f.id); i >= 0 {
+		units, err = w.value(f, i)
+	} else {
+		return fieldError(f.name, -1, "a value for this form of the field", "none", "the forms of a field are chosen by cases of the link file")
+	}
+	switch {
+	case err != nil:
 		return err
-	}
-	if f.fixed {
-		if units != f.len {
-			return fieldError(f.name, -1, f.want(), fmt.Sprintf("%d", units), "")
-		}
+	case f.fixed && units == f.len:
 		return nil
-	}
-	if units < f.min || units > f.len {
+	case f.fixed || units < f.min || units > f.len:
 		return fieldError(f.name, -1, f.want(), fmt.Sprintf("%d", units), "")
 	}
-	n := len(w.dst) - from
-	switch again, ok := f.units(w.dst[from:]); {
-	case f.prefix.counts == countUnits:
-		n = units
-	case !ok || again != units:
-		return fieldError(f.name, -1, "a value whose length in bytes tells its digits", fmt.Sprintf("%d", units), "")
-	case f.prefix.counts == countNibbles:
-		n *= 2
+	return w.length(f, at, from, units)
+}
+
+// length fills in the length at at of the value that begins at from.
+func (w *writer) length(f *field, at, from, units int) error {
+	n := units
+	if f.prefix.counts != countUnits {
+		n = len(w.dst) - from
+		if again, ok := f.units(w.dst[from:]); !ok || again != units {
+			return fieldError(f.name, -1, "a value whose length in bytes tells its digits", fmt.Sprintf("%d", units), "")
+		}
+		if f.prefix.counts == countNibbles {
+			n *= 2
+		}
 	}
 	if !f.tail && !f.prefix.put(w.dst[at:from], n) {
 		return fieldError(f.name, -1, f.prefix.String(), fmt.Sprintf("%d", n), "")
@@ -146,41 +162,33 @@ func (w *writer) field(f *field) error {
 	return nil
 }
 
-// content writes what follows the length and returns its units.
-func (w *writer) content(f *field) (units int, err error) {
-	if f.parts != nil {
-		return w.parts(f)
-	}
-	i := w.rec.Find(f.id)
-	if i < 0 {
-		return 0, fieldError(f.name, -1, "a value for this form of the field", "none", "the forms of a field are chosen by cases of the link file")
-	}
-	return w.value(f, i)
-}
-
 // value writes node i and notes its place.
 func (w *writer) value(f *field, i int) (units int, err error) {
-	val, from, ok := w.rec.Value(i), len(w.dst), true
+	n := &w.nodes[i]
+	val, dst, from, ok := w.arena[n.At:n.At+n.Len], w.dst, len(w.dst), true
 	units = len(val)
 	switch f.form {
 	case formPacked:
-		units, ok, err = w.packed(f, val)
-	case formZoned:
-		units = w.fill(f, val)
-		w.dst = append(w.dst, val...)
-		ok = f.class.holds(val)
-	case formText:
-		ok = w.text(f, val)
-		units = len(w.dst) - from
-	case formRaw:
-		w.dst = append(w.dst, val...)
-	case formHex:
-		w.dst = hex.AppendEncode(w.dst, val)
-		upper(w.dst[from:])
-	case formSigned:
-		if ok = len(val) > 0 && (val[0] == 'C' || val[0] == 'D'); ok {
-			units, ok = w.signed(f, val)
+		if units&1 == 0 && (units >= f.len || !f.zeros) {
+			dst, ok = f.set.AppendPacked(dst, val)
+		} else {
+			units, ok, err = w.packed(f, val)
+			dst = w.dst
 		}
+	case formZoned:
+		dst = f.fill(dst, val)
+		dst = append(dst, val...)
+		units, ok = len(dst)-from, f.class.holds(val)
+	case formText:
+		dst, ok = f.appendText(dst, val)
+		units = len(dst) - from
+	case formRaw:
+		dst = append(dst, val...)
+	case formHex:
+		dst = hex.AppendEncode(dst, val)
+		upper(dst[from:])
+	case formSigned:
+		dst, units, ok = f.appendSigned(dst, val)
 	}
 	if err != nil {
 		return 0, err
@@ -188,37 +196,31 @@ func (w *writer) value(f *field, i int) (units int, err error) {
 	if !ok || f.fixed && units != f.len {
 		return 0, fieldError(f.name, -1, f.want(), f.mask.Masked(strings.ToValidUTF8(string(val), "?")), "")
 	}
-	w.rec.Span(i, from-w.base, len(w.dst)-from)
+	w.dst = dst
+	n.From, n.Size = uint32(from-w.base), uint32(len(dst)-from)
 	w.left--
 	return units, nil
 }
 
-// fill writes the zeros that a short number of fixed length needs and returns
-// the number of digits with them.
-func (w *writer) fill(f *field, val []byte) int {
-	n := len(val)
-	for f.zeros && n < f.len {
-		w.dst = append(w.dst, '0')
-		n++
+// fill appends the zeros that a short number of fixed length needs.
+func (f *field) fill(dst, val []byte) []byte {
+	for n := len(val); f.zeros && n < f.len; n++ {
+		dst = append(dst, '0')
 	}
-	return n
+	return dst
 }
 
+// packed writes digits that need a free nibble or zeros before them.
 func (w *writer) packed(f *field, val []byte) (units int, ok bool, err error) {
-	odd := f.odd
+	from := len(w.dst)
+	w.dst = append(f.fill(w.dst, val), val...)
+	odd, units := f.odd, len(w.dst)-from
 	if f.any {
-		if odd.Pad, err = w.padOf(f, len(w.dst), len(val)); err != nil {
+		if odd.Pad, err = w.padOf(f, from, units); err != nil {
 			return 0, false, err
 		}
 	}
-	if !f.zeros || len(val) >= f.len {
-		w.dst, ok = f.set.AppendBCD(w.dst, val, odd)
-		return len(val), ok, nil
-	}
-	from := len(w.dst)
-	units = w.fill(f, val)
-	w.dst = append(w.dst, val...)
-	w.dst, ok = f.set.AppendBCD(w.dst[:from], w.dst[from:], odd) // packs in place: writing is behind reading
+	w.dst, ok = f.set.AppendBCD(w.dst[:from], w.dst[from:], odd) // in place
 	return units, ok, nil
 }
 
@@ -242,41 +244,43 @@ func (w *writer) padOf(f *field, from, n int) (byte, error) {
 	return pad[0], nil
 }
 
-// text writes characters, and blanks where the length is fixed.
-func (w *writer) text(f *field, val []byte) bool {
-	from := len(w.dst)
+// appendText writes characters, and blanks where the length is fixed.
+func (f *field) appendText(dst, val []byte) ([]byte, bool) {
+	from := len(dst)
 	if f.class.holds(val) {
-		w.dst = append(w.dst, val...)
+		dst = append(dst, val...)
 	} else {
 		var err error
-		if w.dst, err = f.char.Append(w.dst, val); err != nil || f.class != classANS || !plain(w.dst[from:]) {
-			return false
+		if dst, err = f.char.Append(dst, val); err != nil || f.class != classANS || !plain(dst[from:]) {
+			return dst, false
 		}
 	}
-	n := len(w.dst) - from
+	n := len(dst) - from
 	if !f.fixed || n >= f.len {
-		return true
+		return dst, true
 	}
 	for range f.len - n {
-		w.dst = append(w.dst, ' ')
+		dst = append(dst, ' ')
 	}
 	if f.right {
-		copy(w.dst[len(w.dst)-n:], w.dst[from:from+n])
-		for i := from; i < len(w.dst)-n; i++ {
-			w.dst[i] = ' '
+		copy(dst[len(dst)-n:], dst[from:from+n])
+		for i := from; i < len(dst)-n; i++ {
+			dst[i] = ' '
 		}
 	}
-	return true
+	return dst, true
 }
 
-func (w *writer) signed(f *field, val []byte) (units int, ok bool) {
-	w.dst = append(w.dst, val[0])
-	if f.packed {
-		w.dst, ok = f.set.AppendBCD(w.dst, val[1:], f.odd)
-		return len(val) - 1, ok
+func (f *field) appendSigned(dst, val []byte) (out []byte, units int, ok bool) {
+	if len(val) == 0 || val[0] != 'C' && val[0] != 'D' {
+		return dst, 0, false
 	}
-	w.dst = append(w.dst, val[1:]...)
-	return len(val) - 1, classN.holds(val[1:])
+	dst, units = append(dst, val[0]), len(val)-1
+	if f.packed {
+		dst, ok = f.set.AppendBCD(dst, val[1:], f.odd)
+		return dst, units, ok
+	}
+	return append(dst, val[1:]...), units, classN.holds(val[1:])
 }
 
 // upper turns lower-case hex into upper case.

@@ -135,38 +135,36 @@ func (w *writer) digits(f *field) (units int, err error) {
 		skip = units & 1
 	}
 	for k := range whole {
-		if err := w.digitPart(f, &p.sub[k], w.rec.Find(p.sub[k].id), from, skip); err != nil {
-			return 0, err
-		}
+		w.digitPart(f, &p.sub[k], w.rec.Find(p.sub[k].id), from, skip)
 	}
 	if rest >= 0 {
-		if err := w.digitPart(f, &p.other, rest, from, skip); err != nil {
-			return 0, err
-		}
+		w.digitPart(f, &p.other, rest, from, skip)
 	}
+	ok := len(w.dst)-from == units
 	if f.form != formPacked {
-		return units, nil
-	}
-	if f.any {
-		if odd.Pad, err = w.padOf(f, from, units); err != nil {
-			return 0, err
+		ok = ok && f.class.holds(w.dst[from:])
+	} else if ok {
+		if f.any {
+			if odd.Pad, err = w.padOf(f, from, units); err != nil {
+				return 0, err
+			}
 		}
+		w.dst, ok = f.set.AppendBCD(w.dst[:from], w.dst[from:], odd)
 	}
-	w.dst, _ = f.set.AppendBCD(w.dst[:from], w.dst[from:], odd)
+	if !ok {
+		return 0, fieldError(f.name, -1, "parts of digits, none longer than its place", "others", "")
+	}
 	return units, nil
 }
 
 // digitPart writes node i as digits of the value that begins at from.
-func (w *writer) digitPart(f, sub *field, i, from, skip int) error {
-	val, at := w.rec.Value(i), len(w.dst)
-	units := w.fill(sub, val)
-	if sub.fixed && units != sub.len || !classN.holds(val) {
-		return fieldError(sub.name, -1, sub.want(), sub.mask.Masked(string(val)), "")
-	}
-	w.dst = append(w.dst, val...)
-	span(f, w.rec, i, from-w.base, skip+at-from, units)
+func (w *writer) digitPart(f, sub *field, i, from, skip int) {
+	n, at := &w.nodes[i], len(w.dst)
+	val := w.arena[n.At : n.At+n.Len]
+	w.dst = append(sub.fill(w.dst, val), val...)
+	place, size := f.place(from-w.base, skip+at-from, len(w.dst)-at)
+	n.From, n.Size = uint32(place), uint32(size)
 	w.left--
-	return nil
 }
 
 // tagged writes elements in the order of the record.

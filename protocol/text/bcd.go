@@ -1,16 +1,17 @@
 package text
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "encoding/binary"
 
 // Set is an alphabet whose characters are written two to a byte.
 type Set struct {
 	name  string
 	pairs [256]uint16 // byte to two characters, the first in the low half
 	half  [256]byte   // character to nibble
+	over  uint64      // in each byte, what carries a nibble outside the alphabet into the high half
 }
+
+// each has a one in every byte.
+const each = 0x0101010101010101
 
 // foreign marks what is not in the alphabet, in both tables: no character of
 // an alphabet has the high bit and no nibble the high half.
@@ -32,7 +33,7 @@ var (
 )
 
 func newSet(name string, size int) Set {
-	s := Set{name: name}
+	s := Set{name: name, over: uint64(16-size) * each}
 	for c := range s.half {
 		s.half[c] = foreignHalf
 	}
@@ -53,17 +54,27 @@ func (s *Set) String() string { return s.name }
 
 // AppendPacked appends an even number of characters two to a byte. It reports
 // false, with dst as it was, when one is not in the alphabet. chars may stand
-// at the end of dst's own memory: writing stays behind reading.
+// behind dst in its own memory: writing stays behind reading.
 func (s *Set) AppendPacked(dst, chars []byte) ([]byte, bool) {
-	at, n := len(dst), len(chars)/2
-	dst = slices.Grow(dst, n)[:at+n]
+	at := len(dst)
 	var bad byte
-	for i := range dst[at:] {
-		hi, lo := s.half[chars[2*i]], s.half[chars[2*i+1]]
-		bad |= hi | lo
-		dst[at+i] = hi<<4 | lo
+	for len(chars) >= 8 {
+		v := binary.LittleEndian.Uint64(chars) ^ '0'*each
+		if (v|v+s.over)&(0xF0*each) != 0 {
+			return dst[:at], false
+		}
+		v = (v<<4 | v>>8) & 0x00FF00FF00FF00FF
+		v = (v | v>>8) & 0x0000FFFF0000FFFF
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(v|v>>16))
+		chars = chars[8:]
 	}
-	if bad&foreignHalf != 0 || len(chars)&1 != 0 {
+	for len(chars) >= 2 {
+		hi, lo := s.half[chars[0]], s.half[chars[1]]
+		bad |= hi | lo
+		dst = append(dst, hi<<4|lo)
+		chars = chars[2:]
+	}
+	if bad&foreignHalf != 0 || len(chars) != 0 {
 		return dst[:at], false
 	}
 	return dst, true
@@ -73,14 +84,22 @@ func (s *Set) AppendPacked(dst, chars []byte) ([]byte, bool) {
 // false, with dst as it was, when a nibble is not in the alphabet.
 func (s *Set) ReadPacked(dst, packed []byte) ([]byte, bool) {
 	at := len(dst)
-	dst = slices.Grow(dst, 2*len(packed))[:at+2*len(packed)]
-	out := dst[at:]
+	for len(packed) >= 4 {
+		v := uint64(binary.LittleEndian.Uint32(packed))
+		v = (v | v<<16) & 0x0000FFFF0000FFFF
+		v = (v | v<<8) & 0x00FF00FF00FF00FF
+		v = (v>>4 | v<<8) & (0x0F * each)
+		if (v+s.over)&(0xF0*each) != 0 {
+			return dst[:at], false
+		}
+		dst = binary.LittleEndian.AppendUint64(dst, v|'0'*each)
+		packed = packed[4:]
+	}
 	var bad uint16
 	for _, b := range packed {
 		p := s.pairs[b]
 		bad |= p
-		binary.LittleEndian.PutUint16(out, p)
-		out = out[2:]
+		dst = append(dst, byte(p), byte(p>>8))
 	}
 	if bad&foreignPair != 0 {
 		return dst[:at], false

@@ -26,14 +26,15 @@ const mark = ".qianzhi-demo"
 
 // home is the demo's folder.
 type home struct {
-	dir   string
-	ports map[string]string // link id, or mis: loopback address
+	dir    string
+	dedupe bool              // of the embedded MIS
+	ports  map[string]string // link id, or mis: loopback address
 }
 
 // prepare empties the folder if it is the demo's own, and writes the shipped
 // specifications, keys and a configuration into it.
-func prepare(dir string) (*home, error) {
-	h := &home{dir: dir, ports: map[string]string{}}
+func prepare(dir string, dedupe bool) (*home, error) {
+	h := &home{dir: dir, dedupe: dedupe, ports: map[string]string{}}
 	if err := h.clear(); err != nil {
 		return nil, err
 	}
@@ -149,7 +150,8 @@ func (h *home) config() error {
 		{"127.0.0.1:7100", h.ports["mis"]},
 		{"timeout: 10s", "timeout: 3s"}, {"late_window: 30m", "late_window: 6s"}, {"undo_days: 0", "undo_days: 1"},
 		{"gaps: [1s, 2s, 4s, 8s, 16s, 32s, 1m, 5m, 15m]", "gaps: [200ms, 500ms, 1s, 2s, 4s, 8s]"},
-		{"park_for: 24h", "park_for: 1h"},
+		{"park_for: 24h", "park_for: 1h"}, {"  dedupe: true\n", fmt.Sprintf("  dedupe: %v\n", h.dedupe)},
+		{`dedupe: "yes"`, `dedupe: "` + map[bool]string{true: "yes", false: "no"}[h.dedupe] + `"`},
 	} {
 		if !strings.Contains(text, c[0]) {
 			return fmt.Errorf("shipped configuration has no %q", c[0])

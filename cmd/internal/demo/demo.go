@@ -29,6 +29,7 @@ type Options struct {
 	Seed     uint64
 	Messages int
 	Workers  int  // connections per link
+	Dedupe   bool // the embedded MIS posts one serial once
 	Exit     bool // stop when done instead of serving on
 	JSON     bool // the last line is one JSON object
 	Terminal bool // draw a progress bar
@@ -78,7 +79,7 @@ func (r *run) wrong(format string, a ...any) { r.bad = append(r.bad, fmt.Sprintf
 // Run plays the demo and, unless told to exit, serves until ctx ends.
 func Run(ctx context.Context, o Options) error {
 	r := &run{o: o, started: time.Now()}
-	h, err := prepare(o.Dir)
+	h, err := prepare(o.Dir, o.Dedupe)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -31,8 +32,9 @@ type writer struct {
 
 // Writer opens the file of a day for writing, making it when there is none.
 // What an earlier writer left in the write-ahead log is moved into the file and
-// synced first: after a commit that failed half-way, rows that can be read are
-// not yet known to be on the disk.
+// synced first, and the log is emptied. After a commit that failed half-way,
+// rows that can be read are not yet known to be on the disk, and rows that
+// cannot be read could come back when somebody recovers the log.
 func (s *Store) Writer(_ context.Context, day pay.Day) (journal.Writer, error) {
 	w, err := newWriter(s.file(day))
 	if err != nil {
@@ -42,6 +44,9 @@ func (s *Store) Writer(_ context.Context, day pay.Day) (journal.Writer, error) {
 }
 
 func newWriter(name string) (*writer, error) {
+	if err := create(name); err != nil {
+		return nil, err
+	}
 	conn, err := open(name, "rwc", busyWriter)
 	if err != nil {
 		return nil, err
@@ -56,14 +61,28 @@ func newWriter(name string) (*writer, error) {
 	return w, nil
 }
 
+// create makes the file readable for its owner alone, which SQLite would not.
+// A file that is there is not opened: closing it would take the locks away
+// that SQLite holds on it in this process.
+func create(name string) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 func (w *writer) prepare() error {
 	for _, q := range []string{"PRAGMA journal_mode=WAL", "PRAGMA wal_autocheckpoint=0", schema} {
 		if _, err := w.conn.Exec(q, nil); err != nil {
 			return err
 		}
 	}
-	if done, err := checkpoint(w.conn, "FULL"); err != nil || !done {
-		return errors.Join(err, errors.New("sqlite: an earlier write-ahead log cannot be moved while somebody reads"))
+	if done, err := checkpoint(w.conn, "TRUNCATE"); err != nil || !done {
+		return errors.Join(err, errors.New("sqlite: the write-ahead log cannot be emptied while somebody reads"))
 	}
 	one, many := insert(1), insert(group)
 	for _, p := range []struct {
