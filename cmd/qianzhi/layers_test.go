@@ -64,6 +64,7 @@ var edges = map[string]string{
 	"cmd/internal/peer":    "*",
 	"cmd/internal/load":    "*",
 	"cmd/internal/demo":    "*",
+	"cmd/internal/inspect": "gateway/pay protocol",
 	"cmd/qianzhi":          "*",
 }
 

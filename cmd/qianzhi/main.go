@@ -21,7 +21,7 @@ type exitError struct {
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string { return fmt.Sprintf("exit status %d: %v", e.code, e.err) }
 func (e *exitError) Unwrap() error { return e.err }
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -59,6 +59,6 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
-	c.AddCommand(serveCommand(), checkCommand(), demoCommand(), decodeCommand(), reconCommand())
+	c.AddCommand(serveCommand(), checkCommand(), demoCommand(), decodeCommand(), encodeCommand(), reconCommand())
 	return c
 }

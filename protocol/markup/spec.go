@@ -146,6 +146,10 @@ func New(s *Spec) (protocol.Codec, error) {
 	switch s.Format {
 	case "json":
 		return newJSON(t, s)
+	case "xml":
+		return newXML(t, s)
+	case "kv":
+		return newKV(t, s)
 	}
 	return nil, fmt.Errorf("format: want json, xml or kv, got %q", s.Format)
 }
@@ -330,4 +334,14 @@ func parseMask(name string) (pay.Mask, bool) {
 	return pay.Never, false
 }
 
-var _ = text.ASCII
+// charset is the encoding of xml and kv.
+func (s *Spec) charset() (text.Charset, error) {
+	if s.Encoding == "" {
+		return text.UTF8, nil
+	}
+	c, ok := text.ParseCharset(s.Encoding)
+	if !ok || c == text.ASCII {
+		return c, fmt.Errorf("encoding: want utf-8, gbk or gb18030, got %q", s.Encoding)
+	}
+	return c, nil
+}

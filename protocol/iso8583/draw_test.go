@@ -1,0 +1,211 @@
+package iso8583
+
+import (
+	"pgregory.net/rapid"
+
+	"qianzhi/protocol"
+)
+
+// drawer fills a record with values that the table allows.
+type drawer struct {
+	t   *rapid.T
+	c   *codec
+	rec *protocol.Record
+}
+
+// draw makes a message: type, a choice of fields, and values.
+func draw(t *rapid.T, c *codec) *protocol.Record {
+	d := drawer{t: t, c: c, rec: new(protocol.Record)}
+	d.rec.Reset(c.layout)
+	mti := []byte(d.digits(4))
+	var must, not [2]uint64
+	if len(c.rules) > 0 && rapid.Bool().Draw(t, "listed type") {
+		r := rapid.SampledFrom(c.rules).Draw(t, "type")
+		mti, must, not = r.mti[:], r.must, r.not
+	} else if rapid.Bool().Draw(t, "sale") {
+		mti = []byte("0200")
+	}
+	for i := range c.rules {
+		if string(c.rules[i].mti[:]) == string(mti) {
+			must, not = c.rules[i].must, c.rules[i].not
+		}
+	}
+	d.rec.Put(c.mti.id, -1, mti)
+	dense := rapid.IntRange(1, 4).Draw(t, "one field in")
+	for n := 2; n <= maxBit; n++ {
+		half, b := (n-1)/64, bit(n)
+		if c.fields[n] == nil || not[half]&b != 0 || must[half]&b == 0 && rapid.IntRange(1, dense).Draw(t, "skip") > 1 {
+			continue
+		}
+		d.field(c.fields[n])
+	}
+	return d.rec
+}
+
+// field draws one field, inside the length that its container leaves.
+func (d *drawer) field(f *field) {
+	if len(f.cases) > 0 {
+		f = f.pick(d.rec)
+	}
+	if f.parts == nil {
+		d.value(f, -1)
+		return
+	}
+	switch p := f.parts; p.kind {
+	case digitwise:
+		d.digitParts(f)
+	case positional:
+		d.positional(f)
+	case mapped:
+		chosen := rapid.IntRange(1, 1<<len(p.sub)-1).Draw(d.t, "parts")
+		for k := range p.sub {
+			if chosen>>k&1 != 0 {
+				d.field(&p.sub[k])
+			}
+		}
+	default:
+		d.elements(p)
+	}
+}
+
+func (d *drawer) positional(f *field) {
+	p, n := f.parts, len(f.parts.sub)
+	if !f.fixed {
+		n = rapid.IntRange(1, n).Draw(d.t, "parts")
+	}
+	for k := range p.sub[:n] {
+		sub := &p.sub[k]
+		if sub.group == nil {
+			d.field(sub)
+			continue
+		}
+		for range rapid.IntRange(1, sub.group.max).Draw(d.t, "turns") {
+			g := d.rec.Put(sub.id, -1, nil)
+			for i := range sub.group.sub {
+				d.value(&sub.group.sub[i], g)
+			}
+		}
+	}
+	if p.rest && (n == len(p.sub) || p.sub[n].fixed && p.sub[n].size > 1) && rapid.Bool().Draw(d.t, "rest") && !p.sub[n-1].tail {
+		most := 5
+		if n < len(p.sub) {
+			most = min(most, p.sub[n].size-1)
+		}
+		d.rec.Put(p.other.id, -1, d.bytes(rapid.IntRange(1, most).Draw(d.t, "size")))
+	}
+}
+
+func (d *drawer) digitParts(f *field) {
+	p, n, units := f.parts, len(f.parts.sub), 0
+	if !f.fixed {
+		n = rapid.IntRange(0, n).Draw(d.t, "parts")
+	}
+	for k := range p.sub[:n] {
+		d.value(&p.sub[k], -1)
+		units += p.sub[k].len
+	}
+	if p.rest {
+		most := f.len - units
+		if n < len(p.sub) {
+			most = p.sub[n].len - 1
+		}
+		if size := rapid.IntRange(0, most).Draw(d.t, "rest"); size > 0 || n == 0 {
+			d.rec.PutString(p.other.id, -1, d.digits(size))
+			units += size
+		}
+	} else if n == 0 {
+		d.value(&p.sub[0], -1)
+		units += p.sub[0].len
+	}
+	d.pad(f, units)
+}
+
+func (d *drawer) elements(p *parts) {
+	if p.loose && rapid.Bool().Draw(d.t, "loose") {
+		d.rec.PutString(p.other.id, -1, "no tag")
+		return
+	}
+	for range rapid.IntRange(1, 5).Draw(d.t, "elements") {
+		if k := rapid.IntRange(-1, len(p.sub)-1).Draw(d.t, "element"); k >= 0 {
+			d.value(&p.sub[k], -1)
+			continue
+		}
+		val := d.bytes(rapid.IntRange(0, 9).Draw(d.t, "size"))
+		unknown := []byte{0xDF, 0x81, 0x7F, byte(len(val))}
+		if p.kind == tagged {
+			size := make([]byte, p.size.size)
+			p.size.put(size, len(val))
+			unknown = append([]byte("????")[:p.tag], size...)
+		}
+		d.rec.Put(p.other.id, -1, append(unknown, val...))
+	}
+}
+
+// value draws one value of the field's type.
+func (d *drawer) value(f *field, parent int) {
+	n := f.len
+	if !f.fixed {
+		n = rapid.IntRange(f.min, max(f.min, min(f.len, 40))).Draw(d.t, "units")
+	}
+	if f.prefix.counts != countUnits && (f.form == formPacked || f.form == formSigned) && f.odd.Pad != 15 && n&1 != 0 {
+		if n--; n < f.min {
+			n += 2
+		}
+	}
+	var val []byte
+	switch f.form {
+	case formPacked, formZoned:
+		val = []byte(d.digits(n))
+		if f.class == classZ && n > 2 {
+			val[n/2] = '='
+		}
+	case formSigned:
+		val = []byte(rapid.SampledFrom([]string{"C", "D"}).Draw(d.t, "sign") + d.digits(n))
+	case formText:
+		val = d.text(f, n)
+	default:
+		val = d.bytes(n)
+	}
+	d.rec.Put(f.id, parent, val)
+	d.pad(f, n)
+}
+
+func (d *drawer) pad(f *field, units int) {
+	if f.any && units&1 != 0 && rapid.Bool().Draw(d.t, "other pad") {
+		d.rec.PutString(f.pad, -1, rapid.SampledFrom([]string{"1", "9", "A", "E"}).Draw(d.t, "pad"))
+	}
+}
+
+// text draws characters that take n bytes on the wire, or up to n where blanks
+// fill up.
+func (d *drawer) text(f *field, n int) []byte {
+	alphabet := map[class]string{classA: "abYZ", classAN: "aZ09", classANS: "aZ0-. 张"}[f.class]
+	var out []byte
+	for size := 0; ; {
+		r := rapid.SampledFrom([]rune(alphabet)).Draw(d.t, "character")
+		if r == ' ' && f.fixed {
+			continue // filling would be cut off
+		}
+		if size++; r >= 0x80 { // two bytes in GBK and GB18030
+			size++
+		}
+		if size > n {
+			if !f.fixed && len(out) < f.min {
+				return append(out, "zz"...)[:f.min]
+			}
+			return out
+		}
+		out = append(out, string(r)...)
+		if f.fixed && rapid.IntRange(0, 9).Draw(d.t, "stop") == 0 {
+			return out
+		}
+	}
+}
+
+func (d *drawer) digits(n int) string {
+	return rapid.StringOfN(rapid.RuneFrom([]rune("0123456789")), n, n, -1).Draw(d.t, "digits")
+}
+
+func (d *drawer) bytes(n int) []byte {
+	return rapid.SliceOfN(rapid.Byte(), n, n).Draw(d.t, "bytes")
+}
