@@ -263,12 +263,7 @@ func known(n *yaml.Node, t reflect.Type) error {
 
 func knownFields(n *yaml.Node, t reflect.Type) error {
 	types := map[string]reflect.Type{}
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-		if name != "" && name != "-" {
-			types[name] = t.Field(i).Type
-		}
-	}
+	fieldTypes(t, types)
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
@@ -285,4 +280,18 @@ func knownFields(n *yaml.Node, t reflect.Type) error {
 		}
 	}
 	return nil
+}
+
+// fieldTypes collects the types of a struct's keys, those of inlined structs
+// among them.
+func fieldTypes(t reflect.Type, types map[string]reflect.Type) {
+	for i := range t.NumField() {
+		name, rest, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		switch {
+		case rest == "inline":
+			fieldTypes(t.Field(i).Type, types)
+		case name != "" && name != "-":
+			types[name] = t.Field(i).Type
+		}
+	}
 }

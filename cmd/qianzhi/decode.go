@@ -62,11 +62,7 @@ func (o *wireFlags) dialect() (*protocol.Dialect, error) {
 	if o.side != "request" && o.side != "reply" {
 		return nil, fmt.Errorf("--side: 应为 request 或 reply, 而不是 %q", o.side)
 	}
-	b, err := os.ReadFile(o.link)
-	if err != nil {
-		return nil, err
-	}
-	l, err := spec.Parse(o.link, b)
+	l, err := spec.Load(o.link, os.ReadFile)
 	if err != nil {
 		return nil, err
 	}

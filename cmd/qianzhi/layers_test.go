@@ -43,6 +43,7 @@ var edges = map[string]string{
 	"protocol/delimited":          "protocol protocol/text gateway/pay",
 	"protocol/fml":                "protocol protocol/text gateway/pay",
 	"protocol/markup":             "protocol protocol/text gateway/pay",
+	"protocol/wiretest":           "protocol protocol/text",
 	"protocol/secure":             "protocol protocol/gm gateway/pay",
 	"protocol/spec": "protocol protocol/frame protocol/iso8583 protocol/fixed protocol/delimited protocol/fml protocol/markup " +
 		"protocol/text protocol/secure gateway/pay conf",

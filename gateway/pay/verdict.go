@@ -134,6 +134,15 @@ func ParseCode(name string) (Code, bool) {
 	return CodeUnknown, false
 }
 
+// Codes lists every code in the order of the table.
+func Codes() []Code {
+	all := make([]Code, codes)
+	for i := range all {
+		all[i] = Code(i)
+	}
+	return all
+}
+
 // Fault is the error of a call to a counterparty. Sent is pessimistic: it is
 // false only when it is proved that no byte of the request left.
 type Fault struct {

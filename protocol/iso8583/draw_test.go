@@ -145,7 +145,11 @@ func (d *drawer) elements(p *parts) {
 func (d *drawer) value(f *field, parent int) {
 	n := f.len
 	if !f.fixed {
-		n = rapid.IntRange(f.min, max(f.min, min(f.len, 40))).Draw(d.t, "units")
+		most := 40
+		if rapid.IntRange(0, 9).Draw(d.t, "long") == 0 {
+			most = 150
+		}
+		n = rapid.IntRange(f.min, max(f.min, min(f.len, most))).Draw(d.t, "units")
 	}
 	if f.prefix.counts != countUnits && (f.form == formPacked || f.form == formSigned) && f.odd.Pad != 15 && n&1 != 0 {
 		if n--; n < f.min {

@@ -23,11 +23,11 @@ func (p *parts) step(b []byte) (e element, why string) {
 	}
 	n, ok := p.size.read(b[p.tag : p.tag+p.size.size])
 	if !ok {
-		return e, p.size.String()
+		return e, "a number as length"
 	}
 	e.part, e.from = p.find(number(b[:p.tag])), p.tag+p.size.size
 	if e.to = e.from + n; n > len(b)-e.from {
-		return e, fmt.Sprintf("%d bytes of value", n)
+		return e, "as many bytes as the length says"
 	}
 	return e, ""
 }
@@ -53,7 +53,7 @@ func (p *parts) stepBER(b []byte) (e element, why string) {
 			return e, "a length of 1 to 4 bytes"
 		}
 		if len(b) < t+used {
-			return e, fmt.Sprintf("%d bytes of length", used)
+			return e, "a length that is whole"
 		}
 		n = int(number(b[t+1 : t+used]))
 		if n < 0x80 || b[t+1] == 0 {
@@ -62,7 +62,7 @@ func (p *parts) stepBER(b []byte) (e element, why string) {
 	}
 	e.from = t + used
 	if n > len(b)-e.from {
-		return e, fmt.Sprintf("%d bytes of value", n)
+		return e, "as many bytes as the length says"
 	}
 	e.to = e.from + n
 	return e, ""

@@ -94,7 +94,7 @@ func (c *codec) write(w *writer, maps [2]uint64) error {
 func (c *codec) stray(rec *protocol.Record) error {
 	for i, n := range rec.Nodes() {
 		if n.From == unwritten {
-			return fieldError(c.layout.Fields[n.ID].Name, -1, "values of one form of the field, each once", fmt.Sprintf("value %d of the record", i),
+			return fieldError(c.layout.Fields[n.ID].Name, -1, "values of one form of the field, each once, none before it left out", fmt.Sprintf("value %d of the record", i),
 				"the forms of a field are chosen by cases of the link file")
 		}
 	}

@@ -86,12 +86,12 @@ func (c *kvCodec) Index(f protocol.Frame, rec *protocol.Record) error {
 	var seen set
 	last := -1
 	for at := 0; at < len(b) || at > 0 && !c.end; {
-		eq := bytes.IndexByte(b[at:], c.assign)
+		to := at + c.split(b[at:])
+		eq := bytes.IndexByte(b[at:to], c.assign)
 		if eq < 0 {
-			return fail("", at, fmt.Sprintf("a name and %q", c.assign), fmt.Sprintf("%d bytes", len(b)-at), "")
+			return fail("", at, fmt.Sprintf("a name and %q", c.assign), fmt.Sprintf("%d bytes", to-at), "")
 		}
 		key, from := b[at:at+eq], at+eq+1
-		to := from + c.split(b[from:])
 		i := c.root.find(key, last+1)
 		switch {
 		case i < 0 && !c.extra:
@@ -144,15 +144,13 @@ func (c *kvCodec) value(n *node, b []byte, from, to int, rec *protocol.Record) e
 		}
 		wire = arena[old:]
 	}
-	for i, ch := range wire {
-		if ch < ' ' && (c.escape == escapeNone || ch != '\t' && ch != '\n' && ch != '\r') {
-			return fail(n.path, from+min(i, to-from), "no control characters", shown(n.mask, b[from:to]), "")
-		}
+	if i := c.control(wire); i >= 0 {
+		return fail(n.path, from+c.escaped(b[from:to], i), "no control characters", shown(n.mask, b[from:to]), "")
 	}
 	scratch := len(arena)
 	arena, err := c.charset.Read(arena, wire)
 	if err != nil {
-		return fail(n.path, from+min(int(err.(text.BadChar)), to-from), "a character of "+c.charset.String(), shown(n.mask, b[from:to]), "")
+		return fail(n.path, from+c.escaped(b[from:to], int(err.(text.BadChar))), "a character of "+c.charset.String(), shown(n.mask, b[from:to]), "")
 	}
 	arena = append(arena[:old], arena[scratch:]...)
 	val := arena[old:]
@@ -170,6 +168,29 @@ func (c *kvCodec) value(n *node, b []byte, from, to int, rec *protocol.Record) e
 	}
 	rec.Span(i, from, to-from)
 	return nil
+}
+
+// control returns the offset of the first control character that a value may
+// not have, -1 for none. White space may be escaped.
+func (c *kvCodec) control(val []byte) int {
+	for i, ch := range val {
+		if ch < ' ' && (c.escape == escapeNone || ch != '\t' && ch != '\n' && ch != '\r') {
+			return i
+		}
+	}
+	return -1
+}
+
+// escaped returns where byte n of what the wire stands for is on the wire.
+func (c *kvCodec) escaped(wire []byte, n int) int {
+	i := 0
+	for ; n > 0; n-- {
+		if c.escape != escapeNone && wire[i] == '%' {
+			i += 2
+		}
+		i++
+	}
+	return i
 }
 
 // unescape appends the bytes that the wire stands for, or returns the offset
@@ -200,7 +221,7 @@ func nibble(ch byte) byte {
 	case ch >= '0' && ch <= '9':
 		return ch - '0'
 	case ch|0x20 >= 'a' && ch|0x20 <= 'f':
-		return ch|0x20 - 'a' + 10
+		return ch | 0x20 - 'a' + 10
 	}
 	return 0xFF
 }
@@ -260,15 +281,11 @@ func (c *kvCodec) append(dst []byte, n *node, val []byte) ([]byte, error) {
 	if err != nil {
 		return dst, fail(n.path, -1, "characters of "+c.charset.String(), shown(n.mask, val), "")
 	}
+	if c.control(dst[at:]) >= 0 || c.escape == escapeNone && c.split(dst[at:]) < len(dst)-at {
+		return dst, fail(n.path, -1, "text without separator and control characters", shown(n.mask, val), "escape: percent allows the separator")
+	}
 	if c.escape != escapeNone {
-		return percent(dst, at), nil
-	}
-	plainText := c.split(dst[at:]) == len(dst)-at
-	for _, ch := range dst[at:] {
-		plainText = plainText && ch >= ' '
-	}
-	if !plainText {
-		return dst, fail(n.path, -1, "text without separator and control characters", shown(n.mask, val), "escape: percent allows them")
+		dst = percent(dst, at)
 	}
 	return dst, nil
 }

@@ -108,9 +108,9 @@ func (r *xmlScanner) prologue() error {
 			if err != nil {
 				return err
 			}
-			v := string(r.body[val[0]:val[1]])
+			v := r.body[val[0]:val[1]]
 			switch {
-			case string(name) == "version" && v == "1.0", string(name) == "standalone":
+			case string(name) == "version" && string(v) == "1.0", string(name) == "standalone":
 			case string(name) == "encoding" && r.encoding(v):
 			default:
 				return fail("", from, "version 1.0 and encoding "+xmlEncodings[r.charset], fmt.Sprintf("%.32q", v), "")
@@ -123,8 +123,8 @@ func (r *xmlScanner) prologue() error {
 	return r.between("")
 }
 
-func (r *xmlScanner) encoding(name string) bool {
-	return strings.EqualFold(name, xmlEncodings[r.charset]) || r.charset != text.UTF8 && strings.EqualFold(name, "gb2312")
+func (r *xmlScanner) encoding(name []byte) bool {
+	return strings.EqualFold(string(name), xmlEncodings[r.charset]) || r.charset != text.UTF8 && strings.EqualFold(string(name), "gb2312")
 }
 
 // name reads a name as written.

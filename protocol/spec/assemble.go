@@ -9,6 +9,7 @@ import (
 	"qianzhi/conf"
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol"
+	"qianzhi/protocol/delimited"
 	"qianzhi/protocol/fixed"
 	"qianzhi/protocol/frame"
 	"qianzhi/protocol/iso8583"
@@ -70,16 +71,39 @@ func (l *Link) codecs(d *protocol.Dialect) (err error) {
 	case l.ISO8583 != nil:
 		d.Request.Codec, err = iso8583.New(l.ISO8583)
 		d.Reply.Codec = d.Request.Codec
+		return err
 	case l.Fixed != nil:
-		if d.Request.Codec, err = fixed.New(&l.Fixed.Request); err == nil {
-			d.Reply.Codec, err = fixed.New(&l.Fixed.Reply)
-		}
-	default:
-		if d.Request.Codec, err = markup.New(&l.JSON.Request); err == nil {
-			d.Reply.Codec, err = markup.New(&l.JSON.Reply)
-		}
+		return pair(d, l.Fixed, fixed.New)
+	case l.Delimited != nil:
+		return pair(d, l.Delimited, delimited.New)
+	case l.JSON != nil:
+		return pair(d, l.JSON, named("json"))
+	case l.XML != nil:
+		return pair(d, l.XML, named("xml"))
 	}
-	return err
+	return pair(d, l.KV, named("kv"))
+}
+
+// pair builds the codecs of both directions.
+func pair[S any](d *protocol.Dialect, p *Pair[S], build func(*S) (protocol.Codec, error)) (err error) {
+	if d.Request.Codec, err = build(&p.Request); err != nil {
+		return fmt.Errorf("request: %w", err)
+	}
+	if d.Reply.Codec, err = build(&p.Reply); err != nil {
+		return fmt.Errorf("reply: %w", err)
+	}
+	return nil
+}
+
+// named builds a markup codec whose format is the key it stands under.
+func named(format string) func(*markup.Spec) (protocol.Codec, error) {
+	return func(s *markup.Spec) (protocol.Codec, error) {
+		if s.Format != "" && s.Format != format {
+			return nil, fmt.Errorf("format: %q under the key %s", s.Format, format)
+		}
+		s.Format = format
+		return markup.New(s)
+	}
 }
 
 func (l *Link) proofs(d *protocol.Dialect, p Parts) (err error) {

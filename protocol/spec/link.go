@@ -13,6 +13,7 @@ import (
 	"qianzhi/conf"
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol"
+	"qianzhi/protocol/delimited"
 	"qianzhi/protocol/fixed"
 	"qianzhi/protocol/frame"
 	"qianzhi/protocol/iso8583"
@@ -29,20 +30,18 @@ type Link struct {
 	Frame     frame.Options  `yaml:"frame"`
 	Answer    *frame.Options `yaml:"reply_frame"` // when replies are framed differently
 	HTTP      HTTP           `yaml:"http"`
-	ISO8583   *iso8583.Spec  `yaml:"iso8583"` // exactly one of the three codecs
-	Fixed     *Pair          `yaml:"fixed"`
-	JSON      *Documents     `yaml:"json"`
-	Auth      Auth           `yaml:"auth"`
-	Envelope  Envelope       `yaml:"envelope"`
-	Identity  Identity       `yaml:"identity"`
-	Funds     string         `yaml:"funds"`     // taken or untaken: has the sender taken the customer's money
-	Authority string         `yaml:"authority"` // bank or biller: whose word decides a correction
-	Allow     []string       `yaml:"allow"`     // operations
-	Limits    Limits         `yaml:"limits"`
-	Timeouts  Timeouts       `yaml:"timeouts"`
-	Key       Correlation    `yaml:"correlation"`
-	Codes     []Code         `yaml:"codes"`
-	Messages  []Message      `yaml:"messages"`
+	Codecs    `yaml:",inline"`
+	Auth      Auth        `yaml:"auth"`
+	Envelope  Envelope    `yaml:"envelope"`
+	Identity  Identity    `yaml:"identity"`
+	Funds     string      `yaml:"funds"`     // taken or untaken: has the sender taken the customer's money
+	Authority string      `yaml:"authority"` // bank or biller: whose word decides a correction
+	Allow     []string    `yaml:"allow"`     // operations
+	Limits    Limits      `yaml:"limits"`
+	Timeouts  Timeouts    `yaml:"timeouts"`
+	Key       Correlation `yaml:"correlation"`
+	Codes     []Code      `yaml:"codes"`
+	Messages  []Message   `yaml:"messages"`
 }
 
 // HTTP names the headers and the content type of an HTTP link.
@@ -51,16 +50,20 @@ type HTTP struct {
 	ContentType string `yaml:"content_type"`
 }
 
-// Pair is a fixed-length layout for each direction.
-type Pair struct {
-	Request fixed.Spec `yaml:"request"`
-	Reply   fixed.Spec `yaml:"reply"`
+// Codecs holds the layout of the messages; exactly one is set.
+type Codecs struct {
+	ISO8583   *iso8583.Spec         `yaml:"iso8583"` // serves both directions
+	Fixed     *Pair[fixed.Spec]     `yaml:"fixed"`
+	Delimited *Pair[delimited.Spec] `yaml:"delimited"`
+	JSON      *Pair[markup.Spec]    `yaml:"json"`
+	XML       *Pair[markup.Spec]    `yaml:"xml"`
+	KV        *Pair[markup.Spec]    `yaml:"kv"`
 }
 
-// Documents is a JSON layout for each direction.
-type Documents struct {
-	Request markup.Spec `yaml:"request"`
-	Reply   markup.Spec `yaml:"reply"`
+// Pair is a layout for each direction.
+type Pair[S any] struct {
+	Request S `yaml:"request"`
+	Reply   S `yaml:"reply"`
 }
 
 // Auth says how messages are proved and by which roles.
@@ -208,8 +211,18 @@ func eachPair(n *yaml.Node, do func(k, v *yaml.Node) error) error {
 	return nil
 }
 
-// Parse reads a link file. Errors name file, line and key.
+// Parse reads a link file that extends no other. Errors name file, line and
+// key.
 func Parse(name string, b []byte) (*Link, error) {
+	n, err := document(name, b)
+	if err != nil {
+		return nil, err
+	}
+	return decode(name, n)
+}
+
+// document returns the outermost node of a file.
+func document(name string, b []byte) (*yaml.Node, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(b, &doc); err != nil {
 		return nil, conf.InFile(name, err)
@@ -217,8 +230,12 @@ func Parse(name string, b []byte) (*Link, error) {
 	if len(doc.Content) != 1 {
 		return nil, conf.InFile(name, errors.New("empty"))
 	}
+	return doc.Content[0], nil
+}
+
+func decode(name string, n *yaml.Node) (*Link, error) {
 	l := &Link{name: name}
-	if err := conf.Decode(doc.Content[0], l); err != nil {
+	if err := conf.Decode(n, l); err != nil {
 		return nil, conf.InFile(name, err)
 	}
 	if err := l.Check(); err != nil {
@@ -230,7 +247,7 @@ func Parse(name string, b []byte) (*Link, error) {
 // Check reports the first setting that cannot work or is missing.
 func (l *Link) Check() error {
 	codecs := 0
-	for _, has := range []bool{l.ISO8583 != nil, l.Fixed != nil, l.JSON != nil} {
+	for _, has := range []bool{l.ISO8583 != nil, l.Fixed != nil, l.Delimited != nil, l.JSON != nil, l.XML != nil, l.KV != nil} {
 		if has {
 			codecs++
 		}
@@ -241,7 +258,7 @@ func (l *Link) Check() error {
 	case l.Transport != "tcp" && l.Transport != "http":
 		return fmt.Errorf("transport: want tcp or http, got %q", l.Transport)
 	case codecs != 1:
-		return fmt.Errorf("want exactly one of iso8583, fixed, json, got %d", codecs)
+		return fmt.Errorf("want exactly one of iso8583, fixed, delimited, json, xml, kv, got %d", codecs)
 	case l.Identity.Institution == "":
 		return errors.New("identity.institution: missing")
 	case l.Funds != "taken" && l.Funds != "untaken":

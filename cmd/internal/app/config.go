@@ -300,11 +300,7 @@ const maxKeyFile = 64 << 10
 
 // link reads a link file.
 func (c *Config) link(file string) (*spec.Link, error) {
-	b, err := os.ReadFile(c.Path(file))
-	if err != nil {
-		return nil, err
-	}
-	return spec.Parse(c.Path(file), b)
+	return spec.Load(c.Path(file), os.ReadFile)
 }
 
 // legKinds are the legs that the engine drives.

@@ -191,9 +191,5 @@ func (h *home) bankSide() (secure.Keys, error) {
 }
 
 func (h *home) link(file string) (*spec.Link, error) {
-	b, err := os.ReadFile(filepath.Join(h.dir, "links", file))
-	if err != nil {
-		return nil, err
-	}
-	return spec.Parse(file, b)
+	return spec.Load(filepath.Join(h.dir, "links", file), os.ReadFile)
 }
