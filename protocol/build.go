@@ -265,9 +265,12 @@ func (w *writer) asked(id pay.FieldID) (string, bool) {
 }
 
 func (w *writer) bills(l *Loop, rec *Record) {
-	bills := w.req.Bills
-	if w.rep != nil {
+	var bills []pay.Bill
+	switch {
+	case w.rep != nil:
 		bills = w.rep.Bills
+	case w.req != nil:
+		bills = w.req.Bills
 	}
 	for i := range bills {
 		g := rec.Put(l.Group, -1, nil)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -14,29 +15,38 @@ import (
 	"qianzhi/protocol/gm"
 )
 
-// oldTables keeps the tables of logs older than memory that were asked for
-// last. It is safe for concurrent use.
+// oldTables remembers which tables of logs older than memory were proved; they
+// are searched in their files. It is safe for concurrent use.
 type oldTables struct {
-	mu sync.Mutex
-	by map[pay.Day]*table
+	mu     sync.Mutex
+	proved map[pay.Day]bool
 }
 
-// maxOld is how many of them are kept.
-const maxOld = 8
-
-func (o *oldTables) get(day pay.Day) *table {
+func (o *oldTables) isProved(day pay.Day) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.by[day]
+	return o.proved[day]
 }
 
-func (o *oldTables) keep(day pay.Day, t *table) {
+func (o *oldTables) prove(day pay.Day) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.by) >= maxOld {
-		clear(o.by)
+	o.proved[day] = true
+}
+
+// oldRows returns the rows under a token in a closed log.
+func (j *Journal) oldRows(ctx context.Context, day pay.Day, token uint64) ([]uint64, error) {
+	if !j.olds.isProved(day) {
+		t, err := j.loadTable(ctx, day)
+		if err != nil {
+			return nil, err
+		}
+		if readTable(j.o.Dir, j.tokens, day) == nil { // it could not be written
+			return t.rows(nil, token), nil
+		}
+		j.olds.prove(day)
 	}
-	o.by[day] = t
+	return searchTable(tableFile(j.o.Dir, day), token)
 }
 
 // askOld looks up a message whose sender's date is older than memory in the
@@ -69,15 +79,11 @@ func (j *Journal) findOld(ctx context.Context, since pay.Day, token uint64, fits
 		if days[i] >= window {
 			continue
 		}
-		t := j.olds.get(days[i])
-		if t == nil {
-			var err error
-			if t, err = j.loadTable(ctx, days[i]); err != nil {
-				return nil, err
-			}
-			j.olds.keep(days[i], t)
+		rows, err := j.oldRows(ctx, days[i], token)
+		if err != nil {
+			return nil, err
 		}
-		for _, row := range t.rows(nil, token) {
+		for _, row := range rows {
 			h, err := j.load(ctx, spot{days[i], row})
 			if err != nil {
 				return nil, err
@@ -162,4 +168,36 @@ func readTable(dir string, k *tokens, day pay.Day) *table {
 		t.put(binary.BigEndian.Uint64(e), binary.BigEndian.Uint64(e[8:]))
 	}
 	return t
+}
+
+// searchTable returns the rows under a token in a table's file, of which it
+// reads a few blocks only.
+func searchTable(name string, token uint64) ([]uint64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	n := int(size-8-32) / slotSize
+	var failed error
+	at := func(i int) slot {
+		var b [slotSize]byte
+		if _, err := f.ReadAt(b[:], 8+int64(i)*slotSize); err != nil {
+			failed = err
+		}
+		return slot{binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])}
+	}
+	var rows []uint64
+	for i := sort.Search(n, func(i int) bool { return at(i).token >= token }); i < n && failed == nil; i++ {
+		s := at(i)
+		if s.token != token {
+			break
+		}
+		rows = append(rows, s.row)
+	}
+	return rows, failed
 }

@@ -31,7 +31,7 @@ func Open(ctx context.Context, store Store, o Options, today pay.Day) (*Journal,
 	j := &Journal{o: o, store: store, lock: lock, tokens: newTokens(o.IndexKey), keys: keys, loc: o.Now().Location(),
 		wake: make(chan struct{}, 1), tidy: make(chan pay.Day, 1), filling: newBatch(), mem: newMemory()}
 	j.reads = readers{store: store, open: map[pay.Day]*shared{}}
-	j.olds = oldTables{by: map[pay.Day]*table{}}
+	j.olds = oldTables{proved: map[pay.Day]bool{}}
 	if j.days, err = store.Days(ctx); err == nil {
 		if n := len(j.days); n > 0 {
 			err = j.resume(ctx, j.days[n-1])

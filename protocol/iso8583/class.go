@@ -67,5 +67,5 @@ func plain(b []byte) bool {
 // printable reports whether each of eight bytes is from 20 to 7E.
 func printable(v uint64) bool {
 	const each, high = 0x0101010101010101, 0x80 * 0x0101010101010101
-	return (v|v+each)&high == 0 && (v|high)-0x20*each&high == high
+	return (v|(v+each))&high == 0 && ((v|high)-0x20*each)&high == high
 }

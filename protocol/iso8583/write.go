@@ -1,6 +1,7 @@
 package iso8583
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/bits"
@@ -9,14 +10,15 @@ import (
 	"qianzhi/protocol"
 )
 
-// writer appends one message to dst.
+// writer appends one message. What was written goes from call to call; the
+// writer itself only counts.
 type writer struct {
 	rec   *protocol.Record
 	nodes []protocol.Node // of rec
 	arena []byte          // of rec
-	dst   []byte
-	base  int // offsets on the wire count from here
-	left  int // values of the record that are not written yet
+	base  int             // offsets on the wire count from here
+	left  int             // values of the record that are not written yet
+	next  int             // node that is likely to be written next
 }
 
 // unwritten marks values that have no place on the wire yet.
@@ -24,18 +26,19 @@ const unwritten = ^uint32(0)
 
 // Append writes the fields that stand in rec, in the order of the map.
 func (c *codec) Append(dst []byte, rec *protocol.Record) ([]byte, error) {
-	w := writer{rec: rec, nodes: rec.Nodes(), arena: rec.Arena(), dst: dst, base: len(dst), left: len(rec.Nodes())}
+	w := writer{rec: rec, nodes: rec.Nodes(), arena: rec.Arena(), base: len(dst), left: len(rec.Nodes())}
 	maps, err := c.present(rec)
-	if err == nil {
-		err = c.write(&w, maps)
+	if err != nil {
+		return dst, err
 	}
+	out, err := c.write(&w, dst, maps)
 	if err == nil {
 		err = c.obey(rec, maps)
 	}
 	if err != nil {
 		return dst, err
 	}
-	return w.dst, nil
+	return out, nil
 }
 
 // present returns the map of the fields in rec.
@@ -60,33 +63,33 @@ func (c *codec) present(rec *protocol.Record) (maps [2]uint64, err error) {
 	return [2]uint64{low, high}, nil
 }
 
-func (c *codec) write(w *writer, maps [2]uint64) error {
-	if err := w.field(&c.mti); err != nil {
-		return err
+func (c *codec) write(w *writer, dst []byte, maps [2]uint64) ([]byte, error) {
+	dst, err := w.field(dst, &c.mti)
+	if err != nil {
+		return nil, err
 	}
 	const one = 1 << 63
 	first := maps[0]
 	if c.form == map128 || c.form == mapAuto && maps[1] != 0 {
 		first |= one
 	}
-	w.half(first, c.hexMap)
+	dst = c.appendHalf(dst, first)
 	if c.form >= map128 || first&one != 0 {
-		w.half(maps[1], c.hexMap)
+		dst = c.appendHalf(dst, maps[1])
 	}
 	for half, left := range maps {
 		for left != 0 {
 			zeros := bits.LeadingZeros64(left)
-			n := half*64 + zeros + 1
 			left &^= 1 << 63 >> zeros
-			if err := w.field(c.fields[n]); err != nil {
-				return err
+			if dst, err = w.field(dst, c.fields[half*64+zeros+1]); err != nil {
+				return nil, err
 			}
 		}
 	}
 	if w.left != 0 {
-		return c.stray(w.rec)
+		return nil, c.stray(w.rec)
 	}
-	return nil
+	return dst, nil
 }
 
 // stray is the error of a record with a value that has no place: it stands
@@ -101,83 +104,96 @@ func (c *codec) stray(rec *protocol.Record) error {
 	return nil
 }
 
-// half writes one map of 64 bits.
-func (w *writer) half(v uint64, inHex bool) {
-	const digits = "0123456789ABCDEF"
-	for shift := 56; shift >= 0; shift -= 8 {
-		b := byte(v >> shift)
-		if inHex {
-			w.dst = append(w.dst, digits[b>>4], digits[b&15])
-		} else {
-			w.dst = append(w.dst, b)
-		}
+// appendHalf writes one map of 64 bits.
+func (c *codec) appendHalf(dst []byte, v uint64) []byte {
+	if !c.hexMap {
+		return binary.BigEndian.AppendUint64(dst, v)
 	}
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], v)
+	at := len(dst)
+	dst = hex.AppendEncode(dst, b[:])
+	upper(dst[at:])
+	return dst
+}
+
+// find returns the node of a value at the top, -1 when absent. Most records
+// are in the order of the map, where it is the next one.
+func (w *writer) find(id uint16) int {
+	if i := w.next; i < len(w.nodes) && w.nodes[i].ID == id {
+		w.next++
+		return i
+	}
+	return w.rec.Find(id)
 }
 
 // field writes one field: its length, its value or parts.
-func (w *writer) field(f *field) error {
+func (w *writer) field(dst []byte, f *field) ([]byte, error) {
 	if len(f.cases) > 0 {
 		f = f.pick(w.rec)
 	}
-	at := len(w.dst)
-	from := at + f.prefix.size
+	if f.fixed && f.parts == nil {
+		dst, _, err := w.value(dst, f, w.find(f.id))
+		return dst, err
+	}
+	at := len(dst)
 	if !f.fixed {
-		w.dst = append(w.dst, "\x00\x00\x00\x00\x00\x00"[:f.prefix.size]...)
+		dst = append(dst, "\x00\x00\x00\x00\x00\x00"[:f.prefix.size]...)
 	}
 	var units int
 	var err error
 	if f.parts != nil {
-		units, err = w.parts(f)
-	} else if i := w.rec.Find(f.id); i >= 0 {
-		units, err = w.value(f, i)
+		dst, units, err = w.parts(dst, f)
 	} else {
-		return fieldError(f.name, -1, "a value for this form of the field", "none", "the forms of a field are chosen by cases of the link file")
+		dst, units, err = w.value(dst, f, w.find(f.id))
 	}
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case f.fixed && units == f.len:
-		return nil
+		return dst, nil
 	case f.fixed || units < f.min || units > f.len:
-		return fieldError(f.name, -1, f.want(), fmt.Sprintf("%d", units), "")
+		return nil, fieldError(f.name, -1, f.want(), fmt.Sprintf("%d", units), "")
 	}
-	return w.length(f, at, from, units)
+	return dst, f.putLength(dst[at:], units)
 }
 
-// length fills in the length at at of the value that begins at from.
-func (w *writer) length(f *field, at, from, units int) error {
-	n := units
+// putLength fills in the length that b begins with, before a value of so many
+// units.
+func (f *field) putLength(b []byte, units int) error {
+	n, val := units, b[f.prefix.size:]
 	if f.prefix.counts != countUnits {
-		n = len(w.dst) - from
-		if again, ok := f.units(w.dst[from:]); !ok || again != units {
+		n = len(val)
+		if again, ok := f.units(val); !ok || again != units {
 			return fieldError(f.name, -1, "a value whose length in bytes tells its digits", fmt.Sprintf("%d", units), "")
 		}
 		if f.prefix.counts == countNibbles {
 			n *= 2
 		}
 	}
-	if !f.tail && !f.prefix.put(w.dst[at:from], n) {
+	if !f.tail && !f.prefix.put(b[:f.prefix.size], n) {
 		return fieldError(f.name, -1, f.prefix.String(), fmt.Sprintf("%d", n), "")
 	}
 	return nil
 }
 
-// value writes node i and notes its place.
-func (w *writer) value(f *field, i int) (units int, err error) {
+// value writes node i and notes its place; -1 is the error of an absent one.
+func (w *writer) value(dst []byte, f *field, i int) (out []byte, units int, err error) {
+	if i < 0 {
+		return nil, 0, fieldError(f.name, -1, "a value for this form of the field", "none", "the forms of a field are chosen by cases of the link file")
+	}
 	n := &w.nodes[i]
-	val, dst, from, ok := w.arena[n.At:n.At+n.Len], w.dst, len(w.dst), true
+	val, from, ok := w.arena[n.At:n.At+n.Len], len(dst), true
 	units = len(val)
 	switch f.form {
 	case formPacked:
 		if units&1 == 0 && (units >= f.len || !f.zeros) {
 			dst, ok = f.set.AppendPacked(dst, val)
 		} else {
-			units, ok, err = w.packed(f, val)
-			dst = w.dst
+			dst, units, ok, err = w.packed(dst, f, val)
 		}
 	case formZoned:
-		dst = f.fill(dst, val)
-		dst = append(dst, val...)
+		dst = append(f.fill(dst, val), val...)
 		units, ok = len(dst)-from, f.class.holds(val)
 	case formText:
 		dst, ok = f.appendText(dst, val)
@@ -191,15 +207,14 @@ func (w *writer) value(f *field, i int) (units int, err error) {
 		dst, units, ok = f.appendSigned(dst, val)
 	}
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	if !ok || f.fixed && units != f.len {
-		return 0, fieldError(f.name, -1, f.want(), f.mask.Masked(strings.ToValidUTF8(string(val), "?")), "")
+		return nil, 0, fieldError(f.name, -1, f.want(), f.mask.Masked(strings.ToValidUTF8(string(val), "?")), "")
 	}
-	w.dst = dst
 	n.From, n.Size = uint32(from-w.base), uint32(len(dst)-from)
 	w.left--
-	return units, nil
+	return dst, units, nil
 }
 
 // fill appends the zeros that a short number of fixed length needs.
@@ -211,17 +226,22 @@ func (f *field) fill(dst, val []byte) []byte {
 }
 
 // packed writes digits that need a free nibble or zeros before them.
-func (w *writer) packed(f *field, val []byte) (units int, ok bool, err error) {
-	from := len(w.dst)
-	w.dst = append(f.fill(w.dst, val), val...)
-	odd, units := f.odd, len(w.dst)-from
+func (w *writer) packed(dst []byte, f *field, val []byte) (out []byte, units int, ok bool, err error) {
+	from, odd := len(dst), f.odd
+	if units = len(val); f.zeros {
+		units = max(units, f.len)
+	}
 	if f.any {
 		if odd.Pad, err = w.padOf(f, from, units); err != nil {
-			return 0, false, err
+			return nil, 0, false, err
 		}
 	}
-	w.dst, ok = f.set.AppendBCD(w.dst[:from], w.dst[from:], odd) // in place
-	return units, ok, nil
+	if units > len(val) {
+		dst = append(f.fill(dst, val), val...)
+		val, dst = dst[from:], dst[:from] // packed in place
+	}
+	dst, ok = f.set.AppendBCD(dst, val, odd)
+	return dst, units, ok, nil
 }
 
 // padOf returns the free nibble of the n characters that begin at from: the

@@ -2,24 +2,26 @@ package iso8583
 
 import (
 	"fmt"
+	"math/bits"
 
 	"qianzhi/protocol"
+	"qianzhi/protocol/text"
 )
 
 // parts writes the parts of a field and returns the units of the whole.
-func (w *writer) parts(f *field) (units int, err error) {
-	p, from := f.parts, len(w.dst)
-	switch p.kind {
+func (w *writer) parts(dst []byte, f *field) (out []byte, units int, err error) {
+	from := len(dst)
+	switch f.parts.kind {
 	case digitwise:
-		return w.digits(f)
+		return w.digits(dst, f)
 	case tagged, ber:
-		err = w.tagged(f)
+		dst, err = w.tagged(dst, f.parts)
 	case mapped:
-		err = w.mapped(f)
+		dst, err = w.mapped(dst, f.parts)
 	default:
-		err = w.positional(f)
+		dst, err = w.positional(dst, f.parts)
 	}
-	return len(w.dst) - from, err
+	return dst, len(dst) - from, err
 }
 
 // has reports whether the record holds the field or a part of it.
@@ -40,44 +42,40 @@ func (f *field) has(rec *protocol.Record) bool {
 
 // positional writes parts up to the last one that is there. A text that is
 // missing before it is written as blanks.
-func (w *writer) positional(f *field) error {
-	p, end := f.parts, 0
+func (w *writer) positional(dst []byte, p *parts) ([]byte, error) {
+	end := 0
 	for k := range p.sub {
 		if p.sub[k].has(w.rec) {
 			end = k + 1
 		}
 	}
+	var err error
 	for k := range p.sub[:end] {
-		if err := w.part(&p.sub[k]); err != nil {
-			return err
+		switch sub := &p.sub[k]; {
+		case sub.group != nil:
+			dst, err = w.loop(dst, sub)
+		case sub.form == formText && sub.fixed && !sub.has(w.rec):
+			dst, _ = sub.appendText(dst, nil)
+		default:
+			dst, err = w.field(dst, sub)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	rest := -1
-	if p.rest {
-		rest = w.rec.Find(p.other.id)
+	if !p.rest {
+		return dst, nil
 	}
+	rest := w.rec.Find(p.other.id)
 	if rest < 0 {
-		return nil
+		return dst, nil
 	}
 	n := len(w.rec.Value(rest))
 	if n == 0 && end > 0 || n > 0 && end < len(p.sub) && (!p.sub[end].fixed || n >= p.sub[end].size) {
-		return p.noRest()
+		return nil, p.noRest()
 	}
-	_, err := w.value(&p.other, rest)
-	return err
-}
-
-func (w *writer) part(sub *field) error {
-	switch {
-	case sub.group != nil:
-		return w.loop(sub)
-	case sub.form == formText && sub.fixed && !sub.has(w.rec):
-		for range sub.size {
-			w.dst = append(w.dst, ' ')
-		}
-		return nil
-	}
-	return w.field(sub)
+	dst, _, err = w.value(dst, &p.other, rest)
+	return dst, err
 }
 
 // noRest is the error of a rest that would be read as something else.
@@ -85,48 +83,47 @@ func (p *parts) noRest() error {
 	return fieldError(p.other.name, -1, "what remains after the parts before it", "more or nothing", "")
 }
 
-func (w *writer) loop(f *field) error {
-	nodes, turns := w.rec.Nodes(), 0
-	for g := range nodes {
-		if nodes[g].ID != f.id || nodes[g].Parent != 0 {
+func (w *writer) loop(dst []byte, f *field) ([]byte, error) {
+	turns, err := 0, error(nil)
+	for g := range w.nodes {
+		if w.nodes[g].ID != f.id || w.nodes[g].Parent != 0 {
 			continue
 		}
 		if turns++; turns > f.group.max {
-			return fieldError(f.name, -1, fmt.Sprintf("at most %d turns", f.group.max), "more", "")
+			return nil, fieldError(f.name, -1, fmt.Sprintf("at most %d turns", f.group.max), "more", "")
 		}
-		at := len(w.dst)
+		at := len(dst)
 		for i := range f.group.sub {
 			sub := &f.group.sub[i]
 			child := w.rec.Child(g, sub.id)
 			if child < 0 {
-				return fieldError(sub.name, -1, sub.want(), "none", "")
+				return nil, fieldError(sub.name, -1, sub.want(), "none", "")
 			}
-			if _, err := w.value(sub, child); err != nil {
-				return err
+			if dst, _, err = w.value(dst, sub, child); err != nil {
+				return nil, err
 			}
 		}
-		w.rec.Span(g, at-w.base, len(w.dst)-at)
+		w.rec.Span(g, at-w.base, len(dst)-at)
 		w.left--
 	}
-	return nil
+	return dst, nil
 }
 
 // digits gathers the digits of all parts behind dst and packs them in place:
 // writing stays behind reading.
-func (w *writer) digits(f *field) (units int, err error) {
-	p, from, whole := f.parts, len(w.dst), 0
+func (w *writer) digits(dst []byte, f *field) (out []byte, units int, err error) {
+	p, from, whole, rest := f.parts, len(dst), 0, -1
 	for whole < len(p.sub) && w.rec.Find(p.sub[whole].id) >= 0 {
 		units += p.sub[whole].len
 		whole++
 	}
-	rest := -1
 	if p.rest {
 		rest = w.rec.Find(p.other.id)
 	}
 	if rest >= 0 {
 		n := len(w.rec.Value(rest))
 		if n == 0 && whole > 0 || whole < len(p.sub) && n >= p.sub[whole].len {
-			return 0, p.noRest()
+			return nil, 0, p.noRest()
 		}
 		units += n
 	}
@@ -135,59 +132,59 @@ func (w *writer) digits(f *field) (units int, err error) {
 		skip = units & 1
 	}
 	for k := range whole {
-		w.digitPart(f, &p.sub[k], w.rec.Find(p.sub[k].id), from, skip)
+		dst = w.digitPart(dst, f, &p.sub[k], w.find(p.sub[k].id), from, skip)
 	}
 	if rest >= 0 {
-		w.digitPart(f, &p.other, rest, from, skip)
+		dst = w.digitPart(dst, f, &p.other, rest, from, skip)
 	}
-	ok := len(w.dst)-from == units
+	ok := len(dst)-from == units
 	if f.form != formPacked {
-		ok = ok && f.class.holds(w.dst[from:])
+		ok = ok && f.class.holds(dst[from:])
 	} else if ok {
 		if f.any {
 			if odd.Pad, err = w.padOf(f, from, units); err != nil {
-				return 0, err
+				return nil, 0, err
 			}
 		}
-		w.dst, ok = f.set.AppendBCD(w.dst[:from], w.dst[from:], odd)
+		dst, ok = f.set.AppendBCD(dst[:from], dst[from:], odd)
 	}
 	if !ok {
-		return 0, fieldError(f.name, -1, "parts of digits, none longer than its place", "others", "")
+		return nil, 0, fieldError(f.name, -1, "parts of digits, none longer than its place", "others", "")
 	}
-	return units, nil
+	return dst, units, nil
 }
 
 // digitPart writes node i as digits of the value that begins at from.
-func (w *writer) digitPart(f, sub *field, i, from, skip int) {
-	n, at := &w.nodes[i], len(w.dst)
+func (w *writer) digitPart(dst []byte, f, sub *field, i, from, skip int) []byte {
+	n, at := &w.nodes[i], len(dst)
 	val := w.arena[n.At : n.At+n.Len]
-	w.dst = append(sub.fill(w.dst, val), val...)
-	place, size := f.place(from-w.base, skip+at-from, len(w.dst)-at)
+	dst = append(sub.fill(dst, val), val...)
+	place, size := f.place(from-w.base, skip+at-from, len(dst)-at)
 	n.From, n.Size = uint32(place), uint32(size)
 	w.left--
+	return dst
 }
 
 // tagged writes elements in the order of the record.
-func (w *writer) tagged(f *field) error {
-	p := f.parts
-	nodes, written, bare := w.rec.Nodes(), 0, false
-	for i := range nodes {
-		k := p.which(nodes[i].ID)
-		if k == noPart || nodes[i].Parent != 0 {
+func (w *writer) tagged(dst []byte, p *parts) ([]byte, error) {
+	written, bare, err := 0, false, error(nil)
+	for i := range w.nodes {
+		k := p.which(w.nodes[i].ID)
+		if k == noPart || w.nodes[i].Parent != 0 {
 			continue
 		}
 		if k == otherPart {
 			bare = bare || !p.keeps(w.rec.Value(i))
 		}
-		if err := w.element(p, k, i); err != nil {
-			return err
+		if dst, err = w.element(dst, p, k, i); err != nil {
+			return nil, err
 		}
 		written++
 	}
 	if bare && (written > 1 || !p.alone(w.rec.Value(w.rec.Find(p.other.id)))) {
-		return fieldError(p.other.name, -1, "one whole element with a tag that is not in the link file", "other bytes", "")
+		return nil, fieldError(p.other.name, -1, "one whole element with a tag that is not in the link file", "other bytes", "")
 	}
-	return nil
+	return dst, nil
 }
 
 // keeps reports whether b is one element that is kept as other.
@@ -221,89 +218,81 @@ func (p *parts) which(id uint16) int {
 	return noPart
 }
 
-// element writes node i as part k.
-func (w *writer) element(p *parts, k, i int) error {
+// element writes node i as part k. The length is known when the value was
+// written: it is filled in afterwards, and the value moves if BER needs more
+// than one byte.
+func (w *writer) element(dst []byte, p *parts, k, i int) ([]byte, error) {
 	if k == otherPart {
-		_, err := w.value(&p.other, i)
-		return err
+		dst, _, err := w.value(dst, &p.other, i)
+		return dst, err
 	}
-	sub, at := &p.sub[k], len(w.dst)
-	w.tag(p.keys[k], p.tag)
-	// The length of the value is known when it was written: it goes behind the
-	// tag afterwards, and the value moves if the length is a long one.
-	size := p.size.size
+	sub, size := &p.sub[k], p.size.size
 	if p.kind == ber {
 		size = 1
 	}
-	for range size {
-		w.dst = append(w.dst, 0)
-	}
-	from := len(w.dst)
-	units, err := w.value(sub, i)
+	dst = append(appendTag(dst, p.keys[k], p.tag), "\x00\x00\x00\x00\x00\x00"[:size]...)
+	from := len(dst)
+	dst, units, err := w.value(dst, sub, i)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	n := len(w.dst) - from
-	if again, ok := sub.units(w.dst[from:]); !ok || again != units || units < sub.min || units > sub.len {
-		return fieldError(sub.name, -1, sub.want(), fmt.Sprintf("%d", units), "")
+	n := len(dst) - from
+	if again, ok := sub.units(dst[from:]); !ok || again != units || units < sub.min || units > sub.len {
+		return nil, fieldError(sub.name, -1, sub.want(), fmt.Sprintf("%d", units), "")
 	}
-	if p.kind == tagged {
-		if !p.size.put(w.dst[from-size:from], n) {
-			return fieldError(sub.name, at-w.base, p.size.String(), fmt.Sprintf("%d", n), "")
-		}
-		return nil
+	if p.kind == ber {
+		dst = berLength(dst, from)
+		w.rec.Span(i, len(dst)-n-w.base, n)
+		return dst, nil
 	}
-	w.berLength(from, n)
-	w.rec.Span(i, len(w.dst)-n-w.base, n)
-	return nil
+	if !p.size.put(dst[from-size:from], n) {
+		return nil, fieldError(sub.name, -1, p.size.String(), fmt.Sprintf("%d", n), "")
+	}
+	return dst, nil
 }
 
-func (w *writer) tag(key uint32, chars int) {
-	size := chars
-	for n := 4; size == 0; n-- { // BER: as many bytes as the number needs
-		if n == 1 || key>>(8*(n-1)) != 0 {
-			size = n
-		}
+// appendTag writes a tag of so many characters, or for 0 of as many bytes as
+// the number needs.
+func appendTag(dst []byte, key uint32, chars int) []byte {
+	if chars == 0 {
+		chars = max(1, (bits.Len32(key)+7)/8)
 	}
-	for shift := 8 * (size - 1); shift >= 0; shift -= 8 {
-		w.dst = append(w.dst, byte(key>>shift))
+	for shift := 8 * (chars - 1); shift >= 0; shift -= 8 {
+		dst = append(dst, byte(key>>shift))
 	}
+	return dst
 }
 
-// berLength writes the length n of the value that begins at from, before which
-// one byte is free.
-func (w *writer) berLength(from, n int) {
+// berLength writes the length of the value that goes from from to the end,
+// before which one byte is free.
+func berLength(dst []byte, from int) []byte {
+	n := len(dst) - from
 	if n < 0x80 {
-		w.dst[from-1] = byte(n)
-		return
+		dst[from-1] = byte(n)
+		return dst
 	}
-	extra := 1
-	for n>>(8*extra) != 0 {
-		extra++
-	}
-	var more [4]byte
-	w.dst = append(w.dst, more[:extra]...)
-	copy(w.dst[from+extra:], w.dst[from:from+n])
-	w.dst[from-1] = 0x80 | byte(extra)
-	for j := range extra {
-		w.dst[from+j] = byte(n >> (8 * (extra - 1 - j)))
-	}
+	extra := (bits.Len(uint(n)) + 7) / 8
+	dst[from-1] = 0x80 | byte(extra)
+	dst = append(dst, "\x00\x00\x00\x00"[:extra]...)
+	copy(dst[from+extra:], dst[from:from+n])
+	text.AppendBinary(dst[:from], uint64(n), extra, false)
+	return dst
 }
 
-func (w *writer) mapped(f *field) error {
-	p, from := f.parts, len(w.dst)
+func (w *writer) mapped(dst []byte, p *parts) ([]byte, error) {
+	from, err := len(dst), error(nil)
 	for range p.tag {
-		w.dst = append(w.dst, 0)
+		dst = append(dst, 0)
 	}
 	for k := range p.sub {
 		if !p.sub[k].has(w.rec) {
 			continue
 		}
 		n := int(p.keys[k]) - 1
-		w.dst[from+n/8] |= 0x80 >> (n % 8)
-		if err := w.field(&p.sub[k]); err != nil {
-			return err
+		dst[from+n/8] |= 0x80 >> (n % 8)
+		if dst, err = w.field(dst, &p.sub[k]); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return dst, nil
 }

@@ -60,7 +60,7 @@ func (s *Set) AppendPacked(dst, chars []byte) ([]byte, bool) {
 	var bad byte
 	for len(chars) >= 8 {
 		v := binary.LittleEndian.Uint64(chars) ^ '0'*each
-		if (v|v+s.over)&(0xF0*each) != 0 {
+		if (v|(v+s.over))&(0xF0*each) != 0 {
 			return dst[:at], false
 		}
 		v = (v<<4 | v>>8) & 0x00FF00FF00FF00FF

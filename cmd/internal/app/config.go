@@ -4,20 +4,17 @@
 package app
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
+	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/conf"
 	"qianzhi/gateway/calendar"
 	"qianzhi/gateway/pay"
-	"qianzhi/protocol/gm"
 	"qianzhi/protocol/secure"
 	"qianzhi/protocol/spec"
 )
@@ -254,49 +251,14 @@ func (c *Config) key(k KeyFile) (key secure.Key, err error) {
 	if file == "" || file != k.Private && file != k.Public && file != k.SM4 {
 		return key, errors.New("want exactly one of private, public, sm4")
 	}
-	b, err := c.readKey(file, k.Public == "")
-	if err != nil {
+	if key, err = keyfile.Read(c.Path(file)); err != nil {
 		return key, err
 	}
-	switch {
-	case k.Private != "":
-		if key.Private, err = gm.ParsePrivateKey(b); err == nil {
-			key.Public = key.Private.Public()
-		}
-	case k.Public != "":
-		key.Public, err = gm.ParsePublicKey(b)
-	default:
-		key.SM4, err = hex.DecodeString(strings.TrimSpace(string(b)))
-		if err == nil && len(key.SM4) != 16 {
-			err = errors.New("want 32 hex digits")
-		}
-		if err != nil {
-			err = errors.New("want 32 hex digits") // never the text itself
-		}
+	if (k.Private != "") != (key.Private != nil) || (k.SM4 != "") != (key.SM4 != nil) {
+		return secure.Key{}, fmt.Errorf("%s holds another kind of key", file)
 	}
-	return key, err
+	return key, nil
 }
-
-// readKey reads a key file. One that holds a secret must not be readable by
-// others.
-func (c *Config) readKey(file string, secret bool) ([]byte, error) {
-	f, err := os.Open(c.Path(file))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if secret && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s is readable by others (mode %o), want 600", file, info.Mode().Perm())
-	}
-	return io.ReadAll(io.LimitReader(f, maxKeyFile))
-}
-
-// maxKeyFile bounds a key file, in bytes.
-const maxKeyFile = 64 << 10
 
 // link reads a link file.
 func (c *Config) link(file string) (*spec.Link, error) {

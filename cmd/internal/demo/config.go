@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/conf"
 	"qianzhi/protocol/gm"
 	"qianzhi/protocol/secure"
@@ -167,27 +168,15 @@ func (h *home) file() string { return filepath.Join(h.dir, "qianzhi.yaml") }
 // bankSide loads the keys as the bank holds them: its own private key, the
 // terminals' master key, and the gateway's public key.
 func (h *home) bankSide() (secure.Keys, error) {
-	read := func(name string) []byte {
-		b, err := os.ReadFile(filepath.Join(h.dir, "keys", name))
+	keys := secure.Keys{Ring: secure.Ring{}, Roles: map[string]string{}}
+	for role, file := range map[string]string{"bank": "bank.key", "gateway": "gateway.pub", "master": "terminal-master.sm4"} {
+		key, err := keyfile.Read(filepath.Join(h.dir, "keys", file))
 		if err != nil {
-			return nil
+			return keys, err
 		}
-		return b
+		keys.Ring[role], keys.Roles[role] = key, role
 	}
-	bank, err := gm.ParsePrivateKey(read("bank.key"))
-	if err != nil {
-		return secure.Keys{}, err
-	}
-	gateway, err := gm.ParsePublicKey(read("gateway.pub"))
-	if err != nil {
-		return secure.Keys{}, err
-	}
-	master, err := hex.DecodeString(strings.TrimSpace(string(read("terminal-master.sm4"))))
-	if err != nil {
-		return secure.Keys{}, err
-	}
-	ring := secure.Ring{"bank": {Private: bank, Public: bank.Public()}, "gateway": {Public: gateway}, "master": {SM4: master}}
-	return secure.Keys{Ring: ring, Roles: map[string]string{"bank": "bank", "gateway": "gateway", "master": "master"}}, nil
+	return keys, nil
 }
 
 func (h *home) link(file string) (*spec.Link, error) {

@@ -32,7 +32,8 @@ type Bill struct {
 	Penalty   pay.Amount `json:"penalty,omitempty"`
 }
 
-func ofRequest(r *pay.Request, unmask bool) *Business {
+// OfRequest shows a request, masked unless told otherwise.
+func OfRequest(r *pay.Request, unmask bool) *Business {
 	b := &Business{Op: r.Op.String(), Institution: r.Ref.Institution, Serial: r.Ref.Serial, Biller: r.Biller,
 		Account: shown(pay.Account, r.Account, unmask), Fen: r.Amount, Bills: bills(r.Bills), More: more(r.More, unmask)}
 	for _, part := range strings.Split(r.Ref.Scope, "\x1f") {
@@ -49,7 +50,9 @@ func ofRequest(r *pay.Request, unmask bool) *Business {
 	return b
 }
 
-func ofReply(op pay.Op, r *pay.Reply, unmask bool) *Business {
+// OfReply shows the reply to a request of an operation, masked unless told
+// otherwise.
+func OfReply(op pay.Op, r *pay.Reply, unmask bool) *Business {
 	return &Business{Op: op.String(), Verdict: r.Verdict.String(), Code: r.Code.String(), Serial: r.Serial, Fen: r.Amount,
 		Bills: bills(r.Bills), More: more(r.More, unmask)}
 }

@@ -148,7 +148,7 @@ func (m *Message) business(d *protocol.Dialect, f *protocol.Frame, rec *protocol
 		for i := range d.Map.Messages {
 			rep, err := d.Map.Reply(i, f, rec, time.Now())
 			if err == nil {
-				m.Type, m.Reply = d.Map.Messages[i].Name, ofReply(d.Map.Messages[i].Op, &rep, o.Unmask)
+				m.Type, m.Reply = d.Map.Messages[i].Name, OfReply(d.Map.Messages[i].Op, &rep, o.Unmask)
 				return nil
 			}
 		}
@@ -163,7 +163,7 @@ func (m *Message) business(d *protocol.Dialect, f *protocol.Frame, rec *protocol
 	if err != nil {
 		return err
 	}
-	m.Request = ofRequest(req, o.Unmask)
+	m.Request = OfRequest(req, o.Unmask)
 	return nil
 }
 

@@ -88,7 +88,7 @@ func child(dir string) error {
 	}
 	go func() {
 		for i := 0; ; i++ {
-			if i%20 == 19 {
+			if i%400 == 399 {
 				if err := j.Cut(context.Background(), j.Day().Add(1)); err != nil {
 					failed <- err
 				}

@@ -76,13 +76,14 @@ func read(ctx context.Context, c *sqlite3.SQLiteConn, want journal.Range, yield 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if rows, err = readChunk(st, rows[:0], from, want); err != nil {
-			return err
-		}
-		for i := range rows {
+		rows, err = readChunk(st, rows[:0], from, want)
+		for i := range rows { // those before a damaged one too
 			if !yield(&rows[i]) {
 				return nil
 			}
+		}
+		if err != nil {
+			return err
 		}
 		if len(rows) < cap(rows) || rows[len(rows)-1].Seq == want.To {
 			return nil
@@ -131,9 +132,12 @@ func readChunk(st driver.Stmt, rows []journal.Row, from uint64, want journal.Ran
 		if err = got.Next(values[:n]); err != nil {
 			break
 		}
-		rows = append(rows, journal.Row{})
-		if err = scan(&rows[len(rows)-1], values[:n]); err != nil {
+		var r journal.Row
+		if err = scan(&r, values[:n]); err != nil {
 			break
+		}
+		if rows = append(rows, r); r.Seq == want.To {
+			break // what follows may be damaged
 		}
 	}
 	if err == io.EOF {
