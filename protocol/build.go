@@ -47,8 +47,8 @@ func (b *builder) value(s Slot, f *Frame, rec *Record) (string, int, bool) {
 	if i < 0 {
 		return "", -1, false
 	}
-	n := &rec.nodes[i]
-	return b.text[n.At : n.At+n.Len], int(n.From), true
+	n := &rec.nodes[i] // a value that is there but empty says nothing
+	return b.text[n.At : n.At+n.Len], int(n.From), n.Len > 0
 }
 
 func (b *builder) set(mv *Move, raw string) error {
@@ -99,7 +99,7 @@ func (b *builder) bills(l *Loop, rec *Record) error {
 		for j := range l.Moves {
 			mv := &l.Moves[j]
 			c := rec.Child(i, mv.Slot.ID)
-			if c < 0 {
+			if c < 0 || rec.nodes[c].Len == 0 {
 				if mv.Optional {
 					continue
 				}

@@ -74,7 +74,7 @@ func (j *Journal) ask(ctx context.Context, in *pay.Intent) (*asking, error) {
 			a.original = j.tokens.ref(*req.Original)
 		}
 	} else {
-		a.tomb = j.tokens.tombstone(req.Ref)
+		a.tomb = tombstone(a.row.Ref)
 	}
 	return a, j.askOld(ctx, a)
 }
@@ -139,7 +139,7 @@ func (j *Journal) begin(a *asking) (finding, error) {
 		if orig != nil {
 			e.Original = orig.entry.ID
 		} else {
-			tomb = j.tokens.tombstone(*req.Original)
+			tomb = tombstone(a.original)
 		}
 	}
 	if err := j.room(); err != nil {

@@ -9,11 +9,10 @@ import (
 
 // What a token stands for; equal values under two meanings do not meet.
 const (
-	aboutRef       = 'r'
-	aboutTombstone = 't'
-	aboutAccount   = 'a'
-	aboutPAN       = 'p'
-	aboutSerial    = 's'
+	aboutRef     = 'r'
+	aboutAccount = 'a'
+	aboutPAN     = 'p'
+	aboutSerial  = 's'
 )
 
 // tokens makes the searchable stand-ins of values: 64 bits of HMAC-SM3, stable
@@ -36,8 +35,11 @@ func (t *tokens) text(meaning byte, value string) uint64 {
 	return t.of(meaning, []byte(value))
 }
 
-func (t *tokens) ref(r pay.Ref) uint64       { return t.of(aboutRef, r.Append(nil)) }
-func (t *tokens) tombstone(r pay.Ref) uint64 { return t.of(aboutTombstone, r.Append(nil)) }
+func (t *tokens) ref(r pay.Ref) uint64 { return t.of(aboutRef, r.Append(nil)) }
+
+// tombstone returns the token under which a message finds its tombstone, given
+// the token of its key.
+func tombstone(ref uint64) uint64 { return max(1, ^ref) }
 
 // describe fills in what a row may be found by.
 func (t *tokens) describe(row *Row, req *pay.Request) {

@@ -271,6 +271,9 @@ func golden(tb testing.TB, name string) (protocol.Codec, []byte) {
 }
 
 func TestNoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("sync.Pool forgets under the race detector")
+	}
 	for _, name := range []string{"pay", "pay-99-bills", "reply"} {
 		c, body := golden(t, name)
 		var rec protocol.Record
@@ -282,7 +285,7 @@ func TestNoAllocations(t *testing.T) {
 			if _, err := c.Append(dst, &rec); err != nil {
 				t.Fatal(err)
 			}
-		}); n >= 1 { // the pool may be emptied at any time
+		}); n >= 1 { // a collection may empty the pool
 			t.Errorf("%s: got %v allocations, want 0", name, n)
 		}
 	}

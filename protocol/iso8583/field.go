@@ -17,7 +17,7 @@ const (
 	formNone   form = iota // no value of its own
 	formPacked             // two characters to a byte
 	formZoned              // one digit or track character to a byte
-	formSigned             // C or D, then packed or zoned digits, which alone are counted
+	formSigned             // C or D, then packed or zoned digits; only these are counted
 	formText               // characters
 	formRaw                // bytes
 	formHex                // bytes as hex characters

@@ -207,8 +207,11 @@ const (
 
 // which returns the part that a layout id belongs to.
 func (p *parts) which(id uint16) int {
-	if id == p.other.id {
+	switch { // the parts were numbered one after the other, other last
+	case id == p.other.id:
 		return otherPart
+	case len(p.sub) == 0 || id < p.sub[0].id || id > p.other.id:
+		return noPart
 	}
 	for k := range p.sub {
 		if p.sub[k].id == id {

@@ -11,6 +11,7 @@ import (
 	"qianzhi/protocol"
 	"qianzhi/protocol/delimited"
 	"qianzhi/protocol/fixed"
+	"qianzhi/protocol/fml"
 	"qianzhi/protocol/frame"
 	"qianzhi/protocol/iso8583"
 	"qianzhi/protocol/markup"
@@ -80,6 +81,8 @@ func (l *Link) codecs(d *protocol.Dialect) (err error) {
 		return pair(d, l.JSON, named("json"))
 	case l.XML != nil:
 		return pair(d, l.XML, named("xml"))
+	case l.FML != nil:
+		return pair(d, l.FML, fml.New)
 	}
 	return pair(d, l.KV, named("kv"))
 }

@@ -15,6 +15,7 @@ import (
 	"qianzhi/protocol"
 	"qianzhi/protocol/delimited"
 	"qianzhi/protocol/fixed"
+	"qianzhi/protocol/fml"
 	"qianzhi/protocol/frame"
 	"qianzhi/protocol/iso8583"
 	"qianzhi/protocol/markup"
@@ -58,6 +59,7 @@ type Codecs struct {
 	JSON      *Pair[markup.Spec]    `yaml:"json"`
 	XML       *Pair[markup.Spec]    `yaml:"xml"`
 	KV        *Pair[markup.Spec]    `yaml:"kv"`
+	FML       *Pair[fml.Spec]       `yaml:"fml"`
 }
 
 // Pair is a layout for each direction.
@@ -247,7 +249,7 @@ func decode(name string, n *yaml.Node) (*Link, error) {
 // Check reports the first setting that cannot work or is missing.
 func (l *Link) Check() error {
 	codecs := 0
-	for _, has := range []bool{l.ISO8583 != nil, l.Fixed != nil, l.Delimited != nil, l.JSON != nil, l.XML != nil, l.KV != nil} {
+	for _, has := range []bool{l.ISO8583 != nil, l.Fixed != nil, l.Delimited != nil, l.JSON != nil, l.XML != nil, l.KV != nil, l.FML != nil} {
 		if has {
 			codecs++
 		}
@@ -258,7 +260,7 @@ func (l *Link) Check() error {
 	case l.Transport != "tcp" && l.Transport != "http":
 		return fmt.Errorf("transport: want tcp or http, got %q", l.Transport)
 	case codecs != 1:
-		return fmt.Errorf("want exactly one of iso8583, fixed, delimited, json, xml, kv, got %d", codecs)
+		return fmt.Errorf("want exactly one of iso8583, fixed, delimited, json, xml, kv, fml, got %d", codecs)
 	case l.Identity.Institution == "":
 		return errors.New("identity.institution: missing")
 	case l.Funds != "taken" && l.Funds != "untaken":

@@ -1,0 +1,135 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"qianzhi/gateway/pay"
+)
+
+// posting is one effect in the host's books.
+type posting struct {
+	serial   string
+	day      pay.Day
+	account  string
+	amount   pay.Amount
+	channel  string
+	returned bool
+}
+
+// host is the marketing system: a handler with books of its own. It survives
+// every crash of the gateway.
+type host struct {
+	dedupe bool // posts one serial once
+
+	mu    sync.Mutex
+	debts map[string]pay.Amount // open, by account
+	books []*posting
+	tombs map[string]bool
+	wrong []string // what a host must never see
+}
+
+func newHost(dedupe bool) *host {
+	return &host{dedupe: dedupe, debts: map[string]pay.Amount{}, tombs: map[string]bool{}}
+}
+
+func (h *host) Do(_ context.Context, req *pay.Request) pay.Reply {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch req.Op {
+	case pay.Pay:
+		return h.pay(req)
+	case pay.Reverse:
+		return h.reverse(req)
+	case pay.Status:
+		p := h.find(req.Original.Serial)
+		if p == nil {
+			return pay.Answer(pay.Declined, pay.CodeOriginal)
+		}
+		return h.confirm(p)
+	case pay.Query:
+		debt, ok := h.debts[req.Account]
+		if !ok {
+			return pay.Answer(pay.Declined, pay.CodeNoCustomer)
+		}
+		return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: debt}
+	}
+	return pay.Answer(pay.Approved, pay.CodeOK)
+}
+
+func (h *host) find(serial string) *posting {
+	for _, p := range h.books {
+		if p.serial == serial {
+			return p
+		}
+	}
+	return nil
+}
+
+func (h *host) confirm(p *posting) pay.Reply {
+	rep := pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: p.amount, Serial: "H" + p.serial}
+	if p.returned {
+		rep.Code = pay.CodeReversed
+	}
+	return rep
+}
+
+// pay posts. Where the host does not deduplicate, a serial that comes twice has
+// two effects, and the checkers see them.
+func (h *host) pay(req *pay.Request) pay.Reply {
+	serial := req.Ref.Serial
+	if h.tombs[serial] {
+		return pay.Answer(pay.Declined, pay.CodeTombstone)
+	}
+	if p := h.find(serial); p != nil {
+		switch {
+		case p.account != req.Account || p.amount != req.Amount:
+			h.wrong = append(h.wrong, fmt.Sprintf("serial %s came with other content", serial))
+			return pay.Answer(pay.Declined, pay.CodeDuplicate)
+		case h.dedupe && p.returned:
+			return pay.Answer(pay.Declined, pay.CodeTombstone)
+		case h.dedupe:
+			return h.confirm(p)
+		}
+	}
+	if h.debts[req.Account] != req.Amount && h.find(serial) == nil {
+		return pay.Answer(pay.Declined, pay.CodeNothingOwed)
+	}
+	h.debts[req.Account] = 0
+	p := &posting{serial: serial, day: req.Day, account: req.Account, amount: req.Amount, channel: pay.Find(req.More, pay.FChannel)}
+	h.books = append(h.books, p)
+	return h.confirm(p)
+}
+
+func (h *host) reverse(req *pay.Request) pay.Reply {
+	p := h.find(req.Original.Serial)
+	switch {
+	case p == nil:
+		h.tombs[req.Original.Serial] = true
+		return pay.Answer(pay.Approved, pay.CodeNoEffect)
+	case p.returned:
+		return h.confirm(p)
+	case p.amount != req.Amount || p.account != req.Account:
+		h.wrong = append(h.wrong, fmt.Sprintf("reversal of %s has other content", p.serial))
+		return pay.Answer(pay.Declined, pay.CodeAmount)
+	}
+	p.returned = true
+	h.debts[p.account] = p.amount
+	rep := h.confirm(p)
+	rep.Code = pay.CodeOK
+	return rep
+}
+
+// effects returns how often a serial counts.
+func (h *host) effects(serial string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, p := range h.books {
+		if p.serial == serial && !p.returned {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package fml
+
+const raceEnabled = false
