@@ -2,7 +2,7 @@
 GO ?= go
 DEMO ?=
 
-.PHONY: demo test build deps fuzz bench clean
+.PHONY: demo test build deps sim fuzz bench clean
 
 # The main job end to end on this machine; DEMO="--seed 7 --exit" passes flags.
 demo:
@@ -14,12 +14,18 @@ test: deps
 	if [ -n "$$unformatted" ]; then echo "gofmt -w is needed: $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...
 	$(GO) test -race ./...
+	$(GO) test ./cmd/internal/sim -run '^TestSim$$' -sim.n=300
 
 deps:
 	@.ci/deps
 
 build:
 	$(GO) build -trimpath -o bin/qianzhi ./cmd/qianzhi
+
+# Plays N seeds of the simulation; the last line is its summary.
+N ?= 1000
+sim:
+	@$(GO) test -count=1 -timeout 0 -v ./cmd/internal/sim -run '^TestSim$$' -sim.n=$(N) | grep -v '^\(=== \|--- \|PASS\|ok\|    --- \|        --- \)'
 
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 30s

@@ -195,7 +195,9 @@ func TestPanicIsSilence(t *testing.T) {
 func TestReplayedQueryIsNotAnsweredAgain(t *testing.T) {
 	x := newLine(t, "bank-http.yaml")
 	var again protocol.Frame
-	x.exchange(pay.Query, x.channel.Answer, func(f *protocol.Frame) { again = protocol.Frame{Head: append([]protocol.HeadValue(nil), f.Head...), Body: f.Body} })
+	x.exchange(pay.Query, x.channel.Answer, func(f *protocol.Frame) {
+		again = protocol.Frame{Head: append([]protocol.HeadValue(nil), f.Head...), Body: f.Body}
+	})
 	rep, ok := x.exchange(pay.Query, x.channel.Answer, func(f *protocol.Frame) { *f = again })
 	if !ok || rep.Verdict != pay.Unknown || rep.Code != pay.CodeReplayed || len(x.desk.seen) != 1 {
 		t.Errorf("got %+v, %v; %d reached the engine", rep, ok, len(x.desk.seen))

@@ -32,12 +32,13 @@ type Policy struct {
 type Engine struct {
 	o       Options
 	flights flights
+	refused refusals
 	doubts  *Resolver
 }
 
 // New builds an engine and its resolver; nothing runs yet.
 func New(o Options) *Engine {
-	e := &Engine{o: o, flights: flights{by: map[pay.Ref]*flight{}}}
+	e := &Engine{o: o, flights: flights{by: map[pay.Ref]*flight{}}, refused: refusals{at: map[pay.Ref]time.Time{}}}
 	e.doubts = newResolver(e)
 	return e
 }

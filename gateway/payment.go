@@ -23,30 +23,34 @@ func (e *Engine) pay(ctx context.Context, req *pay.Request) pay.Reply {
 	switch {
 	case refusal == pay.CodeOK:
 		in.Legs = route.Legs
-	case req.Via.Funds == pay.Untaken || refusal == pay.CodeBusy:
+	case refusal == pay.CodeBusy:
 		in.Known = true // a repeat is answered even where nothing new may start
+	case req.Via.Funds == pay.Untaken:
+		in.Refuse = refusal
 	default:
 		in.Legs = []pay.LegKind{pay.LegPost}
 	}
 	ctx = context.WithoutCancel(ctx) // what Begin writes must be known here, however long it takes
+	if e.refused.has(req.Ref) {
+		return pay.Answer(pay.Declined, pay.CodeNotAccepted)
+	}
 	entry, seen, err := e.o.Journal.Begin(ctx, &in)
 	if err != nil {
 		return e.unwritable(req, err)
 	}
 	switch seen {
 	case pay.SeenNew:
-		if refusal != pay.CodeOK {
+		switch {
+		case refusal == pay.CodeOK:
+			return e.run(ctx, &entry, route)
+		case req.Via.Funds == pay.Taken:
 			return e.refuse(ctx, &entry, refusal)
 		}
-		return e.run(ctx, &entry, route)
+		return e.answer(&entry)
 	case pay.SeenSame:
 		return e.answer(&entry)
 	case pay.SeenNothing:
-		if refusal == pay.CodeOK || refusal == pay.CodeBusy {
-			return pay.Answer(pay.Unknown, nonFinal(refusal))
-		}
-		e.note(ctx, pay.EvQuery, req, refusal, true)
-		return pay.Answer(pay.Declined, refusal)
+		return pay.Answer(pay.Unknown, nonFinal(refusal))
 	}
 	return e.known(&entry, req, seen)
 }
@@ -102,7 +106,7 @@ func (e *Engine) known(there *pay.Entry, req *pay.Request, seen pay.Seen) pay.Re
 // customer's money is still with the customer a proved refusal is definite.
 func (e *Engine) unwritable(req *pay.Request, err error) pay.Reply {
 	e.o.Log.Error("journal refused a payment", "event", "QZ200", "link", req.Via.Link, "err", err)
-	if errors.Is(err, pay.ErrUnwritable) && req.Via.Funds == pay.Untaken {
+	if errors.Is(err, pay.ErrUnwritable) && req.Via.Funds == pay.Untaken && e.refused.add(req.Ref) {
 		return pay.Answer(pay.Declined, pay.CodeNotAccepted)
 	}
 	return pay.Answer(pay.Unknown, pay.CodeUnknown)

@@ -13,29 +13,61 @@ import (
 // Resolver settles payments in doubt: it asks the host by our serial, repeats
 // reversals that are owed, and hands over to a person what stays unknown. The
 // counts of its tries are in the journal and survive a restart.
+//
+// Waits are measured on the monotonic clock: a step of the wall clock neither
+// hurries nor delays a try, and never shortens a late window.
 type Resolver struct {
 	e    *Engine
 	mu   sync.Mutex
 	due  dueHeap
 	in   map[pay.ID]bool
+	sent map[pay.ID]time.Time // since when nothing more was sent, as this process knows
 	wake chan struct{}
 }
 
 func newResolver(e *Engine) *Resolver {
-	return &Resolver{e: e, in: map[pay.ID]bool{}, wake: make(chan struct{}, 1)}
+	return &Resolver{e: e, in: map[pay.ID]bool{}, sent: map[pay.ID]time.Time{}, wake: make(chan struct{}, 1)}
 }
 
 // Add schedules a payment; one that is scheduled already keeps its time.
 func (r *Resolver) Add(id pay.ID, at time.Time) {
+	now := time.Now()
 	r.mu.Lock()
 	if !r.in[id] {
 		r.in[id] = true
-		heap.Push(&r.due, dueItem{at, id})
+		heap.Push(&r.due, dueItem{now.Add(at.Sub(r.e.o.Now())), id})
+	}
+	if _, known := r.sent[id]; !known {
+		r.sent[id] = now
 	}
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
 	default:
+	}
+}
+
+// late reports whether a posting can no longer arrive: its late window has
+// passed since this process first knew of the doubt, which is after it left.
+func (r *Resolver) late(id pay.ID, window time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, known := r.sent[id]
+	return known && time.Since(at) > window
+}
+
+// again notes that the posting is sent once more.
+func (r *Resolver) again(id pay.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent[id] = time.Now()
+}
+
+func (r *Resolver) forget(id pay.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.in[id] {
+		delete(r.sent, id)
 	}
 }
 
@@ -114,7 +146,7 @@ func (r *Resolver) next() (pay.ID, time.Duration, bool) {
 	if len(r.due) == 0 {
 		return pay.ID{}, time.Hour, false
 	}
-	if wait := r.due[0].at.Sub(r.e.o.Now()); wait > 0 {
+	if wait := time.Until(r.due[0].at); wait > 0 {
 		return pay.ID{}, wait, false
 	}
 	it := heap.Pop(&r.due).(dueItem)
@@ -130,6 +162,7 @@ func (r *Resolver) step(ctx context.Context, id pay.ID) {
 		err = r.try(ctx, &p)
 	}
 	if err == nil || errors.Is(err, pay.ErrMoved) && !p.State.Open() {
+		r.forget(id)
 		return
 	}
 	if !errors.Is(err, pay.ErrMoved) {
@@ -169,7 +202,7 @@ func (r *Resolver) ask(ctx context.Context, p *pay.Entry, h *Host) error {
 		rep = pay.Reply{}
 	}
 	now := e.o.Now()
-	late := now.Sub(p.Marked) > h.LateWindow
+	late := r.late(p.ID, h.LateWindow)
 	switch {
 	case rep.Verdict == pay.Approved && rep.Code == pay.CodeReversed:
 		return r.append(ctx, p,
@@ -208,7 +241,9 @@ func (r *Resolver) repost(ctx context.Context, p *pay.Entry, h *Host) error {
 	if err := fold(p, []pay.Event{marker}); err != nil {
 		return err
 	}
+	r.again(p.ID)
 	e.settle(ctx, p, e.post(ctx, p, h))
+	r.again(p.ID) // the window counts from the last moment at which bytes may have left
 	return nil
 }
 

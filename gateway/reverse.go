@@ -164,8 +164,7 @@ func (e *Engine) backOut(ctx context.Context, p *pay.Entry, h *Host) (pay.Reply,
 // to undo" is final only when the posting was confirmed before, or cannot
 // arrive any more, or would be refused if it did.
 func (e *Engine) undone(p *pay.Entry, h *Host, code pay.Code) bool {
-	return code != pay.CodeNoEffect || h.UndoMarks || p.Legs[0].State == pay.LegDone ||
-		e.o.Now().Sub(p.Marked) > h.LateWindow
+	return code != pay.CodeNoEffect || h.UndoMarks || p.Legs[0].State == pay.LegDone || e.doubts.late(p.ID, h.LateWindow)
 }
 
 // host finds the counterparty of a payment.

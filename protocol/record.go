@@ -74,8 +74,8 @@ func (r *Record) Nodes() []Node { return r.nodes }
 // Arena returns all values; nodes point into it.
 func (r *Record) Arena() []byte { return r.arena }
 
-// maxNodes keeps node numbers within 16 bits.
-const maxNodes = 1<<16 - 2
+// MaxNodes keeps node numbers within 16 bits.
+const MaxNodes = 1<<16 - 2
 
 // Put adds a field with its value and returns the node's number, or -1 when
 // the record is full. Parent is the number of the enclosing group, or -1.
@@ -106,7 +106,7 @@ func (r *Record) Keep(arena []byte, id uint16, parent int) int {
 
 func (r *Record) node(id uint16, parent, at int) int {
 	i := len(r.nodes)
-	if i >= maxNodes {
+	if i >= MaxNodes {
 		return -1
 	}
 	r.nodes = append(r.nodes, Node{})
@@ -120,23 +120,15 @@ func (r *Record) node(id uint16, parent, at int) int {
 
 // Lend hands out the record's memory to a codec that fills it in one pass:
 // values are appended to the arena, fields to the nodes, in the order of the
-// wire. Return takes it back; in between the record is not used.
-func (r *Record) Lend() (arena []byte, nodes []Node) { return r.arena, r.nodes }
-
-// Return takes back what Lend handed out, with what was appended. It reports
-// false when the record cannot number that many nodes.
-func (r *Record) Return(arena []byte, nodes []Node) bool {
-	if len(nodes) > maxNodes {
-		return false
-	}
-	for i := len(r.nodes); i < len(nodes); i++ {
-		if n := &nodes[i]; n.Parent == 0 && r.first[n.ID] == 0 {
-			r.first[n.ID] = uint16(i + 1)
-		}
-	}
-	r.arena, r.nodes = arena, nodes
-	return true
+// wire; first gets 1 + the number of a field's first node at the top. Return
+// takes it back; in between the record is not used.
+func (r *Record) Lend() (arena []byte, nodes []Node, first []uint16) {
+	return r.arena, r.nodes, r.first
 }
+
+// Return takes back what Lend handed out, with what was appended. There are at
+// most MaxNodes nodes.
+func (r *Record) Return(arena []byte, nodes []Node) { r.arena, r.nodes = arena, nodes }
 
 // Span notes where the node's value stands on the wire.
 func (r *Record) Span(i, from, size int) {

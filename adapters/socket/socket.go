@@ -21,12 +21,11 @@ import (
 // Options are the parts and limits of one counterparty.
 type Options struct {
 	Name    string
-	Addr    string
+	Dial    func(ctx context.Context) (net.Conn, error)
 	Dialect *protocol.Dialect
 	Conns   int
 	Queue   int
-	MaxIn   int           // bytes of one reply frame
-	Connect time.Duration // for one dial
+	MaxIn   int // bytes of one reply frame
 	Backoff time.Duration
 	Ceiling time.Duration
 	Late    func(pay.Reply) // replies that nobody waits for any more
@@ -51,13 +50,15 @@ func New(o Options) (*Adapter, error) {
 	}
 	mux, err := link.New(link.Options{Name: o.Name, Conns: o.Conns, Queue: o.Queue, MaxIn: o.MaxIn,
 		Request: o.Dialect.Request.Framer, Reply: o.Dialect.Reply.Framer, Open: a.open, Late: a.late,
-		Backoff: o.Backoff, Ceiling: o.Ceiling, Log: o.Log,
-		Dial: func(ctx context.Context) (net.Conn, error) {
-			d := net.Dialer{Timeout: o.Connect, KeepAlive: 30 * time.Second}
-			return d.DialContext(ctx, "tcp", o.Addr)
-		}})
+		Backoff: o.Backoff, Ceiling: o.Ceiling, Log: o.Log, Dial: o.Dial})
 	a.mux = mux
 	return a, err
+}
+
+// Dialer dials a TCP address; one dial takes at most within.
+func Dialer(addr string, within time.Duration) func(ctx context.Context) (net.Conn, error) {
+	d := net.Dialer{Timeout: within, KeepAlive: 30 * time.Second}
+	return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
 }
 
 // Run keeps the link open until ctx ends.

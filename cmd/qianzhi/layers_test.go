@@ -65,6 +65,7 @@ var edges = map[string]string{
 	"cmd/internal/peer":    "*",
 	"cmd/internal/load":    "*",
 	"cmd/internal/demo":    "*",
+	"cmd/internal/sim":     "*",
 	"cmd/internal/keyfile": "protocol/gm protocol/secure",
 	"cmd/internal/inspect": "gateway/pay protocol",
 	"cmd/qianzhi":          "*",

@@ -118,14 +118,17 @@ func (j *Journal) decide(a *asking) (finding, error) {
 // begin starts what nothing stands in the way of.
 func (j *Journal) begin(a *asking) (finding, error) {
 	req := a.in.Req
-	if a.in.Block {
-		if h := j.mem.blocking(req); h != nil {
-			return j.found(h, pay.SeenBlocked), nil
-		}
-	}
 	e := pay.Entry{Req: req}
 	tomb := uint64(0)
+	var blocker *held
+	if a.in.Block && a.in.Refuse == pay.CodeUnknown {
+		blocker = j.mem.blocking(req)
+	}
 	switch {
+	case a.in.Refuse != pay.CodeUnknown:
+		e.State, e.Code = pay.Fail, a.in.Refuse
+	case blocker != nil:
+		e.State, e.Code, e.Note = pay.Fail, pay.CodeBlocked, "前笔 "+blocker.entry.ID.Serial(j.o.Node)
 	case req.Op != pay.Reverse:
 		e.State = pay.Jrnl
 	case req.Original != nil:
@@ -152,14 +155,18 @@ func (j *Journal) begin(a *asking) (finding, error) {
 	e.Changed = e.At
 	for i, kind := range a.in.Legs {
 		e.Legs = append(e.Legs, pay.Leg{Kind: kind})
-		if i == 0 {
+		if i == 0 && e.State != pay.Fail {
 			e.State, e.Marked, e.Legs[0].State = pay.Sent, e.At, pay.LegSent
 		}
 	}
 	row.Day, row.Pay, row.N, row.State, row.About = e.ID.Day, e.ID.Row, 1, e.State, tomb
 	row.Body = appendEntry(nil, &e)
 	h := &held{entry: e, token: row.Ref, log: j.day, row: row.Seq}
-	return finding{h, pay.SeenNew, j.queue(&change{is: h, tomb: tomb}, row)}, nil
+	f := finding{h, pay.SeenNew, j.queue(&change{is: h, tomb: tomb}, row)}
+	if blocker != nil {
+		f.held, f.seen = blocker, pay.SeenBlocked
+	}
+	return f, nil
 }
 
 // found answers with a payment as soon as its last event is durable.

@@ -135,7 +135,7 @@ func whole(k pay.EventKind) bool {
 	return k == pay.EvReceived || k == pay.EvReverse || k == pay.EvCarried
 }
 
-// later reports whether a row is a further event of a payment.
+// further reports whether a row is a later event of a payment.
 func further(k pay.EventKind) bool { return k >= pay.EvMarker && k <= pay.EvAttempt }
 
 // entry reads a whole payment from one row.

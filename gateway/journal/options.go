@@ -14,7 +14,7 @@ type Options struct {
 	Dir        string           // for the lock, the signed checkpoints and the tables of closed days
 	Node       uint8            // of this process, part of every chain
 	DupDays    int              // days before the running one whose keys stay in memory, 2 or more
-	MaxPending int              // rows that may wait for a commit
+	MaxPending int              // rows that may wait for a commit; beyond it everything new fails with ErrBusy
 	KEK        []byte           // SM4 key of 16 bytes that wraps the data keys
 	IndexKey   []byte           // secret under which tokens are made
 	Signer     *gm.PrivateKey   // signs checkpoints

@@ -176,6 +176,9 @@ type Intent struct {
 	Legs  []LegKind // of the product, in order; empty for a 冲正
 	Block bool      // refuse when an unknown payment of the same debt is open
 	Known bool      // only look up: the message may not start anything
+	// Refuse is why a new payment is refused: it is written as failed, so that
+	// whoever repeats it hears the same. CodeUnknown refuses nothing.
+	Refuse Code
 }
 
 // Seen is what Begin found under the key.
@@ -187,7 +190,7 @@ const (
 	SeenSame                  // same key, same content
 	SeenOther                 // same key, other content
 	SeenTombstone             // reversed before it arrived
-	SeenBlocked               // an unknown payment of the same debt; the entry is that one
+	SeenBlocked               // written as failed: an unknown payment of the same debt, the entry, is in its way
 	SeenNothing               // Known was set and the key is new
 	SeenExpired               // the sender's date is older than what is kept
 )

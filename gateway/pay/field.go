@@ -16,6 +16,30 @@ const (
 	Never        // tracks, PIN, CVN, keys: dropped at decode, never stored
 )
 
+var maskNames = [...]string{"public", "account", "card", "name", "address", "contact", "never"}
+
+// String returns the name used in link files.
+func (m Mask) String() string {
+	if int(m) < len(maskNames) {
+		return maskNames[m]
+	}
+	return maskNames[Never]
+}
+
+// ParseMask finds the class with the given name. Where a link file names none,
+// the value is public.
+func ParseMask(name string) (Mask, bool) {
+	if name == "" {
+		return Public, true
+	}
+	for i, n := range maskNames {
+		if n == name {
+			return Mask(i), true
+		}
+	}
+	return Never, false
+}
+
 // FieldID names one value of the business message. Link files use its name.
 type FieldID uint16
 

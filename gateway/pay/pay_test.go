@@ -164,3 +164,20 @@ func TestApplyRefusesAndKeeps(t *testing.T) {
 		t.Errorf("a refused event changed the entry: %+v", e)
 	}
 }
+
+func TestMaskNames(t *testing.T) {
+	for m := Public; m <= Never; m++ {
+		if got, ok := ParseMask(m.String()); !ok || got != m {
+			t.Errorf("%s is read as %s, %v", m, got, ok)
+		}
+	}
+	if m, ok := ParseMask(""); !ok || m != Public {
+		t.Errorf("no name is %s, %v", m, ok)
+	}
+	if m, ok := ParseMask("Card"); ok || m != Never {
+		t.Errorf("an unknown name is %s, %v: masks fail closed", m, ok)
+	}
+	if s := Mask(200).String(); s != "never" {
+		t.Errorf("an unlisted class is %q", s)
+	}
+}

@@ -17,9 +17,9 @@ import (
 
 const root = "../../"
 
-func sides(tb testing.TB) map[string]protocol.Codec {
+func sides(tb testing.TB, file string) map[string]protocol.Codec {
 	tb.Helper()
-	b, err := os.ReadFile(root + "testdata/links/string-delimited.yaml")
+	b, err := os.ReadFile(root + file)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -58,7 +58,11 @@ func compile(tb testing.TB, s string) protocol.Codec {
 }
 
 func TestGolden(t *testing.T) {
-	wiretest.Run(t, wiretest.Load(t, root+"testdata/wire/string-delimited", text.GBK), sides(t))
+	for name, link := range map[string]string{"string-delimited": "testdata/links/string-delimited.yaml", "bank-delimited": "conf/links/bank-delimited.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			wiretest.Run(t, wiretest.Load(t, root+"testdata/wire/"+name, text.GBK), sides(t, link))
+		})
+	}
 }
 
 const csv = `
@@ -141,7 +145,7 @@ func TestQuotesLoopsAndTails(t *testing.T) {
 }
 
 func TestAppendReplacesSeparators(t *testing.T) {
-	c := sides(t)["reply"]
+	c := sides(t, "testdata/links/string-delimited.yaml")["reply"]
 	var rec protocol.Record
 	rec.Reset(c.Layout())
 	put := func(name, val string) {
@@ -193,7 +197,7 @@ func TestSpecRefused(t *testing.T) {
 
 func FuzzDelimited(f *testing.F) {
 	codecs := variants(f)
-	s := sides(f)
+	s := sides(f, "testdata/links/string-delimited.yaml")
 	for _, side := range []string{"request", "reply"} {
 		for _, b := range wiretest.Bodies(wiretest.Load(f, root+"testdata/wire/string-delimited", text.GBK), side) {
 			f.Add(byte(len(codecs)), b)
@@ -254,7 +258,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 func golden(tb testing.TB, name string) (protocol.Codec, []byte) {
 	for _, k := range wiretest.Load(tb, root+"testdata/wire/string-delimited", text.GBK) {
 		if k.Name == name {
-			return sides(tb)[k.Side], k.Body
+			return sides(tb, "testdata/links/string-delimited.yaml")[k.Side], k.Body
 		}
 	}
 	tb.Fatalf("no golden message %s", name)

@@ -19,11 +19,11 @@ import (
 
 // Spec is one direction of a link as its file describes it.
 type Spec struct {
-	Encoding  string  `yaml:"encoding"`  // gb18030, gbk, utf-8 or ascii
+	Encoding  string  `yaml:"encoding"`  // one of gb18030, gbk, utf-8, ascii
 	Separator string  `yaml:"separator"` // one ASCII character
-	Quote     string  `yaml:"quote"`     // none (default), needed, always: double quotes, doubled inside
+	Quote     string  `yaml:"quote"`     // double quotes, doubled inside: one of none (default), needed, always
 	End       bool    `yaml:"end"`       // a separator also follows the last field of a line
-	Line      string  `yaml:"line"`      // lf or crlf ends a line; empty: there is one line without an end
+	Line      string  `yaml:"line"`      // what ends a line: one of lf, crlf; empty: there is one line without an end
 	Last      bool    `yaml:"last"`      // the last line has an end too
 	Header    []Field `yaml:"header"`    // no loops
 	Pick      string  `yaml:"pick"`      // header field whose value chooses the body
@@ -34,37 +34,37 @@ type Spec struct {
 type Body struct {
 	When   []string `yaml:"when"`    // values of the pick field; none: any value
 	OnlyIf *OnlyIf  `yaml:"only_if"` // a further condition
-	Fields []Field  `yaml:"fields"`
+	Fields []Field  `yaml:"fields"`  // of the body
 }
 
 // OnlyIf restricts a body to some values of a second header field, such as the
 // response code of success.
 type OnlyIf struct {
-	Field  string   `yaml:"field"`
-	Values []string `yaml:"values"`
+	Field  string   `yaml:"field"`  // of the header
+	Values []string `yaml:"values"` // any of them
 }
 
 // Field is a value, or, when Loop is set, a group of fields that repeats.
 type Field struct {
-	Name     string `yaml:"name"`
-	Title    string `yaml:"title"`
-	Mask     string `yaml:"mask"`     // account, card, name, address, contact, never; empty: public
-	Type     string `yaml:"type"`     // n, x, a, an, ans or d
+	Name     string `yaml:"name"`     // by which messages and loops refer to it
+	Title    string `yaml:"title"`    // what the interface document calls it
+	Mask     string `yaml:"mask"`     // one of public, account, card, name, address, contact, never; empty: public
+	Type     string `yaml:"type"`     // one of n (digits), x (text), a (letters), an (letters and digits), ans (printable), d (decimal)
 	Len      int    `yaml:"len"`      // bytes of a padded field, 0: as long as its value
 	Max      int    `yaml:"max"`      // most bytes of a field without len; a loop: most entries
 	Pad      string `yaml:"pad"`      // with len; empty: "0" for numbers, else blank
-	Align    string `yaml:"align"`    // with len; left or right; empty: right for numbers, else left
-	Sign     string `yaml:"sign"`     // none, minus or always; empty: none
-	Decimals int    `yaml:"decimals"` // of type d
-	Cut      *bool  `yaml:"cut"`      // may a long text be cut; as in package fixed
+	Align    string `yaml:"align"`    // with len: one of left, right; empty: right for numbers, else left
+	Sign     string `yaml:"sign"`     // one of none (default), minus (before a negative number), always
+	Decimals int    `yaml:"decimals"` // of type d: digits behind the point
+	Cut      *bool  `yaml:"cut"`      // may a text that is too long be cut; absent: names, addresses and texts beyond ASCII are
 	Required bool   `yaml:"required"` // must have a value
 	Optional bool   `yaml:"optional"` // the line may end before this field
 
-	Loop   string  `yaml:"loop"`  // name of the group
-	Count  string  `yaml:"count"` // field before the loop that holds the number of entries
-	Rest   bool    `yaml:"rest"`  // the loop goes on to the end
-	Lines  bool    `yaml:"lines"` // each entry stands on a line of its own
-	Fields []Field `yaml:"fields"`
+	Loop   string  `yaml:"loop"`   // name of the group
+	Count  string  `yaml:"count"`  // field before the loop that holds the number of entries
+	Rest   bool    `yaml:"rest"`   // the loop goes on to the end
+	Lines  bool    `yaml:"lines"`  // each entry stands on a line of its own
+	Fields []Field `yaml:"fields"` // of one entry of the loop
 }
 
 func (f *Field) cut(m pay.Mask) text.Cut {
@@ -75,26 +75,6 @@ func (f *Field) cut(m pay.Mask) text.Cut {
 		return text.CutAlways
 	}
 	return text.CutWide
-}
-
-func parseMask(name string) (pay.Mask, bool) {
-	switch name {
-	case "", "public":
-		return pay.Public, true
-	case "account":
-		return pay.Account, true
-	case "card":
-		return pay.Card, true
-	case "name":
-		return pay.Name, true
-	case "address":
-		return pay.Address, true
-	case "contact":
-		return pay.Contact, true
-	case "never":
-		return pay.Never, true
-	}
-	return pay.Never, false
 }
 
 // cell is one compiled field: a column, or a loop.

@@ -95,7 +95,7 @@ func (k *compiler) cell(f *Field, prefix string) (cell, error) {
 		return x, errors.New("optional: only at the end of a body")
 	}
 	var ok bool
-	if x.mask, ok = parseMask(f.Mask); !ok {
+	if x.mask, ok = pay.ParseMask(f.Mask); !ok {
 		return x, fmt.Errorf("mask: unknown class %q", f.Mask)
 	}
 	var err error

@@ -20,8 +20,8 @@ import (
 
 // Spec is one direction of a link as its file describes it.
 type Spec struct {
-	Encoding string  `yaml:"encoding"` // gb18030, gbk, utf-8 or ascii
-	Header   []Field `yaml:"header"`   // cells only
+	Encoding string  `yaml:"encoding"` // one of gb18030, gbk, utf-8, ascii
+	Header   []Field `yaml:"header"`   // before every body; no loops
 	Pick     string  `yaml:"pick"`     // header field whose value chooses the body
 	Bodies   []Body  `yaml:"bodies"`   // the first that fits is used; none: the header is all
 }
@@ -30,38 +30,38 @@ type Spec struct {
 type Body struct {
 	When   []string `yaml:"when"`    // values of the pick field; none: any value
 	OnlyIf *OnlyIf  `yaml:"only_if"` // a further condition
-	Fields []Field  `yaml:"fields"`
+	Fields []Field  `yaml:"fields"`  // of the body
 }
 
 // OnlyIf restricts a body to some values of a second header field, such as the
 // response code of success.
 type OnlyIf struct {
-	Field  string   `yaml:"field"`
-	Values []string `yaml:"values"`
+	Field  string   `yaml:"field"`  // of the header
+	Values []string `yaml:"values"` // any of them
 }
 
 // Field is a cell, or, when Loop is set, a group of fields that repeats.
 type Field struct {
-	Name     string `yaml:"name"`
-	Title    string `yaml:"title"`
-	Mask     string `yaml:"mask"`     // account, card, name, address, contact, never; empty: public
+	Name     string `yaml:"name"`     // by which messages and loops refer to it
+	Title    string `yaml:"title"`    // what the interface document calls it
+	Mask     string `yaml:"mask"`     // one of public, account, card, name, address, contact, never; empty: public
 	Len      int    `yaml:"len"`      // bytes
-	Type     string `yaml:"type"`     // n, x, a, an, ans, d or b
+	Type     string `yaml:"type"`     // one of n (digits), x (text), a (letters), an (letters and digits), ans (printable), d (decimal), b (bytes)
 	Pad      string `yaml:"pad"`      // empty: "0" for numbers, else blank
-	Align    string `yaml:"align"`    // left or right; empty: right for numbers, else left
-	Sign     string `yaml:"sign"`     // none, minus or always; empty: none
-	Decimals int    `yaml:"decimals"` // of type d
+	Align    string `yaml:"align"`    // one of left, right; empty: right for numbers, else left
+	Sign     string `yaml:"sign"`     // one of none (default), minus (before a negative number), always
+	Decimals int    `yaml:"decimals"` // of type d: digits behind the point
 	Blank    bool   `yaml:"blank"`    // an all-blank number means no value
-	Cut      *bool  `yaml:"cut"`      // may a long text be cut; see cut()
+	Cut      *bool  `yaml:"cut"`      // may a text that is too long be cut; absent: names, addresses and texts beyond ASCII are
 	Required bool   `yaml:"required"` // must have a value
 	Optional bool   `yaml:"optional"` // the body may end before this field
 
-	Loop   string  `yaml:"loop"`  // name of the group
-	Count  string  `yaml:"count"` // field before the loop that holds the number of entries
-	Times  int     `yaml:"times"` // the loop always takes the room of so many entries
-	Rest   bool    `yaml:"rest"`  // the loop goes on to the end of the body
-	Max    int     `yaml:"max"`   // most entries
-	Fields []Field `yaml:"fields"`
+	Loop   string  `yaml:"loop"`   // name of the group
+	Count  string  `yaml:"count"`  // field before the loop that holds the number of entries
+	Times  int     `yaml:"times"`  // the loop always takes the room of so many entries
+	Rest   bool    `yaml:"rest"`   // the loop goes on to the end of the body
+	Max    int     `yaml:"max"`    // most entries
+	Fields []Field `yaml:"fields"` // of one entry of the loop
 }
 
 // cut is what happens to a text that is too long. Unless the file says so,
@@ -75,26 +75,6 @@ func (f *Field) cut(m pay.Mask) text.Cut {
 		return text.CutAlways
 	}
 	return text.CutWide
-}
-
-func parseMask(name string) (pay.Mask, bool) {
-	switch name {
-	case "", "public":
-		return pay.Public, true
-	case "account":
-		return pay.Account, true
-	case "card":
-		return pay.Card, true
-	case "name":
-		return pay.Name, true
-	case "address":
-		return pay.Address, true
-	case "contact":
-		return pay.Contact, true
-	case "never":
-		return pay.Never, true
-	}
-	return pay.Never, false
 }
 
 // cell is one compiled field: a column, or a loop.

@@ -16,9 +16,9 @@ import (
 
 const root = "../../"
 
-func sides(tb testing.TB) map[string]protocol.Codec {
+func sides(tb testing.TB, file string) map[string]protocol.Codec {
 	tb.Helper()
-	b, err := os.ReadFile(root + "testdata/links/tuxedo-fml.yaml")
+	b, err := os.ReadFile(root + file)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -38,7 +38,11 @@ func sides(tb testing.TB) map[string]protocol.Codec {
 }
 
 func TestGolden(t *testing.T) {
-	wiretest.Run(t, wiretest.Load(t, root+"testdata/wire/tuxedo-fml", text.GBK), sides(t))
+	for name, link := range map[string]string{"tuxedo-fml": "testdata/links/tuxedo-fml.yaml", "kiosk-socket": "conf/links/kiosk-socket.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			wiretest.Run(t, wiretest.Load(t, root+"testdata/wire/"+name, text.GBK), sides(t, link))
+		})
+	}
 }
 
 // The ids are those of the vendors' own headers.
@@ -104,7 +108,7 @@ func build(c protocol.Codec, pairs ...string) *protocol.Record {
 }
 
 func TestAppend(t *testing.T) {
-	c := sides(t)["request"]
+	c := sides(t, "testdata/links/tuxedo-fml.yaml")["request"]
 	key := []string{"CHANNEL_SEQNO", "1", "CHANNEL_DATE", "2"}
 	const tail = "CHANNEL_DATE\t2\n"
 	for _, k := range []struct {
@@ -200,7 +204,7 @@ func TestSpecRefused(t *testing.T) {
 }
 
 func FuzzFML(f *testing.F) {
-	s := sides(f)
+	s := sides(f, "testdata/links/tuxedo-fml.yaml")
 	codecs := []protocol.Codec{s["request"], s["reply"]}
 	cases := wiretest.Load(f, root+"testdata/wire/tuxedo-fml", text.GBK)
 	for i, side := range []string{"request", "reply"} {
@@ -230,7 +234,7 @@ func FuzzTable(f *testing.F) {
 
 // Records drawn from the spec are read back as they were written.
 func TestRecordsRoundTrip(t *testing.T) {
-	c := sides(t)["request"]
+	c := sides(t, "testdata/links/tuxedo-fml.yaml")["request"]
 	rapid.Check(t, func(t *rapid.T) {
 		val := rapid.StringOfN(rapid.SampledFrom([]rune("ab\\\t\n张繺|\x7f ")), 1, 6, -1)
 		pairs := []string{"CHANNEL_SEQNO", val.Draw(t, "seq"), "CHANNEL_DATE", "20260131", "CONS_NO", val.Draw(t, "no"),
@@ -263,7 +267,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 func golden(tb testing.TB, name string) (protocol.Codec, []byte) {
 	for _, k := range wiretest.Load(tb, root+"testdata/wire/tuxedo-fml", text.GBK) {
 		if k.Name == name {
-			return sides(tb)[k.Side], k.Body
+			return sides(tb, "testdata/links/tuxedo-fml.yaml")[k.Side], k.Body
 		}
 	}
 	tb.Fatalf("no golden message %s", name)

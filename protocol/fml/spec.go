@@ -25,25 +25,25 @@ import (
 
 // Spec is one direction of a link as its file describes it.
 type Spec struct {
-	Encoding string  `yaml:"encoding"`  // of string fields: gb18030, gbk, utf-8 or ascii
+	Encoding string  `yaml:"encoding"`  // of string fields: one of gb18030, gbk, utf-8, ascii
 	Table    string  `yaml:"table"`     // field table, source or header
-	Extra    string  `yaml:"extra"`     // fields not listed: refuse (default) or ignore
+	Extra    string  `yaml:"extra"`     // fields not listed: one of refuse (default), ignore
 	MaxBytes int     `yaml:"max_bytes"` // of a body, 0: 1 MiB
 	Blank    bool    `yaml:"blank"`     // an empty line ends the buffer when writing; reading takes both
-	Fields   []Field `yaml:"fields"`
+	Fields   []Field `yaml:"fields"`    // the values of a message; loops hold fields that repeat together
 }
 
 // Field is a field of the table, or, when Loop is set, a group of fields that
 // repeat together.
 type Field struct {
-	Name     string `yaml:"name"` // in the table
-	Title    string `yaml:"title"`
-	Mask     string `yaml:"mask"`     // account, card, name, address, contact, never; empty: public
+	Name     string `yaml:"name"`     // in the table
+	Title    string `yaml:"title"`    // what the interface document calls it
+	Mask     string `yaml:"mask"`     // one of public, account, card, name, address, contact, never; empty: public
 	Required bool   `yaml:"required"` // must have a value
 
-	Loop   string  `yaml:"loop"` // name of the group
-	Max    int     `yaml:"max"`  // most entries
-	Fields []Field `yaml:"fields"`
+	Loop   string  `yaml:"loop"`   // name of the group
+	Max    int     `yaml:"max"`    // most entries
+	Fields []Field `yaml:"fields"` // of one entry of the loop
 }
 
 // field is a compiled field.
@@ -169,7 +169,7 @@ func (k *compiler) field(f *Field, in int) error {
 		l := &k.c.loops[in]
 		x.path, x.max = l.name+"."+f.Name, l.max
 	}
-	if x.mask, ok = parseMask(f.Mask); !ok {
+	if x.mask, ok = pay.ParseMask(f.Mask); !ok {
 		return fmt.Errorf("mask: unknown class %q", f.Mask)
 	}
 	k.layout = append(k.layout, protocol.FieldSpec{Name: x.path, Title: f.Title, Mask: x.mask, Bytes: fid.Type() == Carray})
@@ -199,24 +199,4 @@ func (k *compiler) loop(f *Field, in int) error {
 	err := k.fields(f.Fields, n)
 	k.c.loops[n].to = len(k.c.fields)
 	return err
-}
-
-func parseMask(name string) (pay.Mask, bool) {
-	switch name {
-	case "", "public":
-		return pay.Public, true
-	case "account":
-		return pay.Account, true
-	case "card":
-		return pay.Card, true
-	case "name":
-		return pay.Name, true
-	case "address":
-		return pay.Address, true
-	case "contact":
-		return pay.Contact, true
-	case "never":
-		return pay.Never, true
-	}
-	return pay.Never, false
 }

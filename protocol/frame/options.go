@@ -18,9 +18,9 @@ import (
 
 // Options describe one direction of a link.
 type Options struct {
-	Start  string `yaml:"start"` // bytes before everything: hex, or text with \r \n \t \xHH after a "text:"
-	End    string `yaml:"end"`   // bytes after the body, not counted by the length
-	Length Length `yaml:"length"`
+	Start  string `yaml:"start"`  // bytes before everything: hex such as 02, or after "text:" text with escapes \r \n \t \xHH
+	End    string `yaml:"end"`    // bytes after the body, written as start is; the length does not count them
+	Length Length `yaml:"length"` // the number before the message that says how long it is
 	TPDU   *TPDU  `yaml:"tpdu"`   // 5 bytes that route the message of a terminal
 	Header Header `yaml:"header"` // fixed bytes before the body
 	Max    int    `yaml:"max"`    // bytes of TPDU, sub-header and body together
@@ -28,31 +28,31 @@ type Options struct {
 
 // Length describes the prefix that says how long the message is.
 type Length struct {
-	Kind   string `yaml:"kind"`   // ascii, bcd, binary or none
-	Bytes  int    `yaml:"bytes"`  // ascii 1 to 10, bcd 1 to 5 (two digits each), binary 1 to 8
-	Order  string `yaml:"order"`  // binary: big (default) or little
-	Counts string `yaml:"counts"` // body; header: body and what precedes it; self: body and prefix; all: everything
+	Kind   string `yaml:"kind"`   // one of ascii, bcd, binary, none; none: the message ends at the end bytes or with the HTTP body
+	Bytes  int    `yaml:"bytes"`  // room it takes: ascii 1 to 10, bcd 1 to 5 (two digits each), binary 1 to 8
+	Order  string `yaml:"order"`  // binary: one of big (default), little
+	Counts string `yaml:"counts"` // one of body, header (body, TPDU and sub-header), self (body and the length itself), all (everything)
 	Read   Pad    `yaml:"read"`   // ascii: how a short number is filled up when it arrives
 	Write  Pad    `yaml:"write"`  // ascii: how it is filled up when it is written
 }
 
 // Pad says how a decimal number is filled up to its width.
 type Pad struct {
-	Side string `yaml:"side"` // left (default) or right
+	Side string `yaml:"side"` // one of left (default), right
 	With string `yaml:"with"` // one character, "0" by default
 }
 
 // TPDU says what to do with the five routing bytes. They travel as head value
 // "tpdu" in ten hex characters.
 type TPDU struct {
-	Default string `yaml:"default"` // written when the frame carries none
+	Default string `yaml:"default"` // ten hex digits, written when the frame carries none
 	Swap    bool   `yaml:"swap"`    // exchange the two addresses when writing: for replies
 }
 
 // Header describes the fixed bytes between TPDU and body. They travel as head
 // value "header" in hex.
 type Header struct {
-	Bytes   int      `yaml:"bytes"`
+	Bytes   int      `yaml:"bytes"`   // its size
 	Default string   `yaml:"default"` // hex, written when the frame carries none
 	Length  *Inner   `yaml:"length"`  // a length field inside
 	Swap    *Parties `yaml:"swap"`    // exchange two parts when writing: for replies
@@ -62,18 +62,18 @@ type Header struct {
 // Inner is a length field inside the sub-header. It is checked when it arrives
 // and written anew.
 type Inner struct {
-	At     int    `yaml:"at"`
-	Kind   string `yaml:"kind"` // ascii or binary
-	Bytes  int    `yaml:"bytes"`
-	Counts string `yaml:"counts"` // body, or header: sub-header and body
+	At     int    `yaml:"at"`     // offset within the sub-header, from 0
+	Kind   string `yaml:"kind"`   // one of ascii, binary
+	Bytes  int    `yaml:"bytes"`  // 1 to 8
+	Counts string `yaml:"counts"` // one of body, header (sub-header and body)
 }
 
 // Parties are two parts of a sub-header with the same size: receiver and
 // sender.
 type Parties struct {
-	At    int `yaml:"at"`
-	With  int `yaml:"with"`
-	Bytes int `yaml:"bytes"`
+	At    int `yaml:"at"`    // offset of the first, from 0
+	With  int `yaml:"with"`  // offset of the second
+	Bytes int `yaml:"bytes"` // size of each
 }
 
 // Check reports the first setting that cannot work.

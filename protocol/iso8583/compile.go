@@ -17,8 +17,8 @@ type codec struct {
 	mti    field
 	form   bitmapForm
 	hexMap bool
-	fields [maxBit + 1]*field // by bit
-	owner  []uint8            // by layout id: the bit it belongs to, 0 for the message type
+	ops    [2][64]op // by map, then by bit
+	owner  []uint8   // by layout id: the bit it belongs to, 0 for the message type
 	rules  []rule
 }
 
@@ -70,7 +70,7 @@ func New(s *Spec) (protocol.Codec, error) {
 		if n < 2 || n > maxBit || out.form == map64 && n > 64 {
 			return nil, fmt.Errorf("fields: %q is no bit of the map", f.Name)
 		}
-		if out.fields[n] != nil {
+		if out.op(n).field != nil {
 			return nil, fmt.Errorf("fields: %s stands twice", f.Name)
 		}
 		c.bit = n
@@ -78,7 +78,7 @@ func New(s *Spec) (protocol.Codec, error) {
 		if err != nil {
 			return nil, fmt.Errorf("fields: %s: %w", f.Name, err)
 		}
-		out.fields[n] = compiled
+		*out.op(n) = compileOp(compiled)
 	}
 	if err := out.compileRules(s.Messages); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (c *codec) compileRules(list []Message) error {
 			to   *[2]uint64
 		}{{list[i].Must, &must}, {list[i].Not, &not}} {
 			for _, n := range set.bits {
-				if n < 2 || n > maxBit || c.fields[n] == nil {
+				if n < 2 || n > maxBit || c.op(n).field == nil {
 					return fmt.Errorf("messages: no field %d", n)
 				}
 				set.to[(n-1)/64] |= bit(n)
@@ -140,6 +140,9 @@ func (c *codec) compileRules(list []Message) error {
 	}
 	return nil
 }
+
+// op returns the op of field n.
+func (c *codec) op(n int) *op { return &c.ops[(n-1)/64&1][(n-1)&63] }
 
 // bit returns the mask of field n within its map of 64.
 func bit(n int) uint64 { return 1 << 63 >> (uint(n-1) & 63) }

@@ -34,10 +34,10 @@ func draw(t *rapid.T, c *codec) *protocol.Record {
 	dense := rapid.IntRange(1, 4).Draw(t, "one field in")
 	for n := 2; n <= maxBit; n++ {
 		half, b := (n-1)/64, bit(n)
-		if c.fields[n] == nil || not[half]&b != 0 || must[half]&b == 0 && rapid.IntRange(1, dense).Draw(t, "skip") > 1 {
+		if c.op(n).field == nil || not[half]&b != 0 || must[half]&b == 0 && rapid.IntRange(1, dense).Draw(t, "skip") > 1 {
 			continue
 		}
-		d.field(c.fields[n])
+		d.field(c.op(n).field)
 	}
 	return d.rec
 }

@@ -2,12 +2,14 @@ package iso8583
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/bits"
 	"slices"
 
 	"qianzhi/protocol"
+	"qianzhi/protocol/text"
 )
 
 // Layout lists the fields in the order of the map; a record of it is what
@@ -19,6 +21,7 @@ type reader struct {
 	rec   *protocol.Record
 	arena []byte
 	nodes []protocol.Node
+	first []uint16 // of rec
 	b     []byte
 	at    int
 }
@@ -48,6 +51,9 @@ func (r *reader) put(arena []byte, f *field, from, size, parent int) error {
 	n := &r.nodes[i] // set in place: a copy of small parts stalls the processor
 	n.ID, n.Parent = f.id, uint16(parent+1)
 	n.At, n.Len, n.From, n.Size = uint32(at), uint32(len(arena)-at), uint32(from), uint32(size)
+	if parent < 0 && r.first[f.id] == 0 {
+		r.first[f.id] = uint16(i + 1)
+	}
 	return nil
 }
 
@@ -55,7 +61,8 @@ func (r *reader) put(arena []byte, f *field, from, size, parent int) error {
 func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 	rec.Reset(c.layout)
 	r := reader{rec: rec, b: m.Body}
-	r.arena, r.nodes = rec.Lend()
+	r.arena, r.nodes, r.first = rec.Lend()
+	r.arena = slices.Grow(r.arena, 2*min(len(r.b), maxRoom)+text.Slack)
 	if err := c.readMTI(&r); err != nil {
 		return err
 	}
@@ -64,18 +71,8 @@ func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 		return err
 	}
 	for half, left := range maps {
-		for left != 0 {
-			zeros := bits.LeadingZeros64(left)
-			n := half*64 + zeros + 1
-			left &^= 1 << 63 >> zeros
-			f := c.fields[n]
-			if f == nil {
-				return headerError(fmt.Sprint(n), c.mti.size, "only bits of fields in the link file", "bit "+fmt.Sprint(n),
-					"add the field to the link file, or the map is read at the wrong place")
-			}
-			if err := r.field(f); err != nil {
-				return err
-			}
+		if err := c.fields(&r, half, left); err != nil {
+			return err
 		}
 	}
 	if r.at != len(r.b) {
@@ -83,6 +80,15 @@ func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 			"a length is wrong, or a bit is missing in the map")
 	}
 	return c.obey(r.known(), maps)
+}
+
+// maxRoom bounds the memory that is made ready for a message of that many
+// bytes; more is made when it is needed.
+const maxRoom = 1 << 12
+
+func (c *codec) noField(n int) error {
+	return headerError(fmt.Sprint(n), c.mti.size, "only bits of fields in the link file", "bit "+fmt.Sprint(n),
+		"add the field to the link file, or the map is read at the wrong place")
 }
 
 func (c *codec) readMTI(r *reader) error {
@@ -151,11 +157,8 @@ func (c *codec) half(r *reader) (v uint64, ok bool) {
 		}
 		raw = plain[:]
 	}
-	for _, b := range raw[:8] {
-		v = v<<8 | uint64(b)
-	}
 	r.at += size
-	return v, true
+	return binary.BigEndian.Uint64(raw), true
 }
 
 // unhex reads upper-case hex only, since nothing else is written back.
@@ -179,7 +182,7 @@ func (c *codec) obey(rec *protocol.Record, maps [2]uint64) error {
 	mti := rec.Value(rec.Find(c.mti.id))
 	for i := range c.rules {
 		r := &c.rules[i]
-		if !bytes.Equal(mti, r.mti[:]) {
+		if string(mti) != string(r.mti[:]) {
 			continue
 		}
 		for half := range maps {

@@ -10,41 +10,41 @@ package iso8583
 
 // Spec describes the messages of one link. Both directions share it.
 type Spec struct {
-	MTI      string    `yaml:"mti"`     // code of the message type: bcd (default) or ascii
-	Bitmap   Bitmap    `yaml:"bitmap"`  //
-	Digits   string    `yaml:"digits"`  // default code of types n, z and x: bcd (default) or ascii
-	Length   string    `yaml:"length"`  // default code of length prefixes: bcd (default), ascii or binary
-	Charset  string    `yaml:"charset"` // of type ans: gb18030 (default), gbk, utf-8 or ascii
-	Fields   []Field   `yaml:"fields"`
-	Messages []Message `yaml:"messages"`
+	MTI      string    `yaml:"mti"`      // code of the message type: one of bcd (default), ascii
+	Bitmap   Bitmap    `yaml:"bitmap"`   // the map of fields present
+	Digits   string    `yaml:"digits"`   // default code of types n, z and x: one of bcd (default), ascii
+	Length   string    `yaml:"length"`   // default code of length prefixes: one of bcd (default), ascii, binary
+	Charset  string    `yaml:"charset"`  // of type ans: one of gb18030 (default), gbk, utf-8, ascii
+	Fields   []Field   `yaml:"fields"`   // by bit
+	Messages []Message `yaml:"messages"` // which fields a message type must and must not carry
 }
 
 // Bitmap describes the map of fields present.
 type Bitmap struct {
-	Code string `yaml:"code"` // binary (default) or hex
-	// Form is "64" (default: bit 1 is not used), auto (bit 1 announces a second
-	// map of fields 65 to 128), "128" (two maps always, bit 1 always set) or
-	// "128-clear" (two maps always, bit 1 never set).
+	Code string `yaml:"code"` // one of binary (default), hex
+	// one of 64 (default; bit 1 is not used), auto (bit 1 announces a second
+	// map of fields 65 to 128), 128 (two maps always, bit 1 always set),
+	// 128-clear (two maps always, bit 1 never set)
 	Form string `yaml:"form"`
 }
 
 // Field describes one field, subfield or tagged value.
 type Field struct {
-	Name  string `yaml:"name"` // bit number, subfield number or tag in hex; any word in a loop
-	Title string `yaml:"title"`
-	// Type is n (digits), z (track), x (C or D, then digits), a, an, ans (text)
-	// or b (bytes). It is empty for fields whose parts are made of bytes.
+	Name  string `yaml:"name"`  // bit number, subfield number or tag in hex; any word in a loop
+	Title string `yaml:"title"` // what the interface document calls it
+	// one of n (digits), z (track), x (C or D and digits), a, an, ans (text),
+	// b (bytes); empty: the field is made of parts of its own kind
 	Type   string  `yaml:"type"`
 	Len    int     `yaml:"len"`     // digits, characters on the wire or bytes; the most there may be when var is set
 	Min    int     `yaml:"min"`     // the least, when var is set
-	Var    string  `yaml:"var"`     // L to LLLLLL: digits of the length before the value; rest: to the end of the enclosing field
-	Length string  `yaml:"length"`  // code of that length; bcd and binary take one byte per two L
-	Counts string  `yaml:"counts"`  // what it counts: units of len (default), bytes or nibbles (half bytes)
-	Code   string  `yaml:"code"`    // n, z, x: bcd or ascii; b: binary (default) or hex
-	Align  string  `yaml:"align"`   // left or right; default right for n of fixed length, else left
-	Pad    string  `yaml:"pad"`     // free nibble of an odd number of BCD digits: 0 (default) or F
+	Var    string  `yaml:"var"`     // one of L, LL, LLL, LLLL, LLLLL, LLLLLL (digits of the length before the value), rest (to the end of the enclosing field)
+	Length string  `yaml:"length"`  // code of that length: one of bcd, ascii, binary; bcd and binary take one byte for two L
+	Counts string  `yaml:"counts"`  // what it counts: one of bytes, nibbles (half bytes); empty: units of len
+	Code   string  `yaml:"code"`    // n, z, x: one of bcd, ascii; b: one of binary (default), hex
+	Align  string  `yaml:"align"`   // one of left, right; empty: right for n of fixed length, else left
+	Pad    string  `yaml:"pad"`     // free nibble of an odd number of BCD digits: one of 0 (default), F
 	AnyPad bool    `yaml:"any_pad"` // other free nibbles are read too, and kept as NAME.pad
-	Mask   string  `yaml:"mask"`    // account, card, name, address, contact, public or never; default that of the enclosing field, at the top never
+	Mask   string  `yaml:"mask"`    // one of public, account, card, name, address, contact, never; empty: that of the enclosing field, at the top never
 	Parts  *Parts  `yaml:"parts"`   // the value is made of fields
 	Fields []Field `yaml:"fields"`  // the parts
 	Loop   []Field `yaml:"loop"`    // a group that repeats to the end of the enclosing field
@@ -54,19 +54,18 @@ type Field struct {
 
 // Parts says how a value is made of fields.
 type Parts struct {
-	// Kind is positional (one after the other, the last ones may be missing),
-	// tlv (tag, length, value), ber (the TLV of chip cards) or bitmap.
+	// one of positional (one after the other, the last ones may be missing), tlv
+	// (tag and length and value), ber (the TLV of chip cards), bitmap
 	Kind string `yaml:"kind"`
 	Tag  int    `yaml:"tag"`  // tlv: characters of the tag
 	Size int    `yaml:"size"` // tlv: bytes of the length
-	Code string `yaml:"code"` // tlv: code of the length: ascii (default), bcd or binary
+	Code string `yaml:"code"` // tlv: code of the length: one of ascii (default), bcd, binary
 	Map  int    `yaml:"map"`  // bitmap: bytes of the map, 1 to 16
-	// Rest keeps what remains after the last whole positional part as
-	// NAME.other instead of refusing it. The other kinds keep unknown parts
-	// there always.
+	// what remains after the last whole positional part is kept as NAME.other
+	// instead of refused; the other kinds keep unknown parts there always
 	Rest bool `yaml:"rest"`
-	// Loose keeps a value that is not made of tags and lengths whole as
-	// NAME.other instead of refusing it.
+	// a value that is not made of tags and lengths is kept whole as NAME.other
+	// instead of refused
 	Loose bool `yaml:"loose"`
 }
 
@@ -80,7 +79,7 @@ type Case struct {
 // Message says which fields message types carry. Types that are not listed may
 // carry any.
 type Message struct {
-	MTI  []string `yaml:"mti"`
+	MTI  []string `yaml:"mti"`   // the message types
 	Must []int    `yaml:"must"`  // bits that must be there
 	Not  []int    `yaml:"never"` // bits that must not be there
 }

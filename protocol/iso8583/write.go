@@ -81,7 +81,7 @@ func (c *codec) write(w *writer, dst []byte, maps [2]uint64) ([]byte, error) {
 		for left != 0 {
 			zeros := bits.LeadingZeros64(left)
 			left &^= 1 << 63 >> zeros
-			if dst, err = w.field(dst, c.fields[half*64+zeros+1]); err != nil {
+			if dst, err = w.field(dst, c.ops[half][zeros].field); err != nil {
 				return nil, err
 			}
 		}

@@ -26,19 +26,19 @@ import (
 
 // Spec is one direction of a link as its file describes it.
 type Spec struct {
-	Format   string  `yaml:"format"`    // json, xml or kv
-	Extra    string  `yaml:"extra"`     // names not listed: refuse (default) or ignore
+	Format   string  `yaml:"format"`    // the key it stands under: one of json, xml, kv
+	Extra    string  `yaml:"extra"`     // names not listed: one of refuse (default), ignore
 	Depth    int     `yaml:"depth"`     // levels of nesting, 0: 16
 	MaxBytes int     `yaml:"max_bytes"` // of a body, 0: 1 MiB
 	Fields   []Field `yaml:"fields"`    // in the order in which they are written
 
-	Encoding   string      `yaml:"encoding"`   // xml, kv: utf-8 (default), gbk or gb18030
+	Encoding   string      `yaml:"encoding"`   // xml, kv: one of utf-8 (default), gbk, gb18030
 	Root       string      `yaml:"root"`       // xml: name of the outermost element
-	Namespaces []Namespace `yaml:"namespaces"` // xml
+	Namespaces []Namespace `yaml:"namespaces"` // xml: prefixes of the names below
 
 	Separator string `yaml:"separator"` // kv: between pairs, one character; empty: &
 	Assign    string `yaml:"assign"`    // kv: between name and value, one character; empty: =
-	Escape    string `yaml:"escape"`    // kv: percent or none (default)
+	Escape    string `yaml:"escape"`    // kv: one of none (default), percent (%XX), form (%XX; a plus sign is a blank)
 	End       bool   `yaml:"end"`       // kv: a separator also follows the last pair
 }
 
@@ -46,20 +46,20 @@ type Spec struct {
 // message may use another prefix for it.
 type Namespace struct {
 	Prefix string `yaml:"prefix"` // empty: elements without a prefix
-	URI    string `yaml:"uri"`
+	URI    string `yaml:"uri"`    // the namespace
 }
 
 // Field is a value, or, when Loop is set, a group of fields that repeats.
 type Field struct {
-	Name     string `yaml:"name"` // path
-	Title    string `yaml:"title"`
-	Type     string `yaml:"type"`     // string (default), number (whole), decimal, bool
-	Mask     string `yaml:"mask"`     // account, card, name, address, contact, never; empty: public
+	Name     string `yaml:"name"`     // path
+	Title    string `yaml:"title"`    // what the interface document calls it
+	Type     string `yaml:"type"`     // one of string (default), number (whole), decimal, bool
+	Mask     string `yaml:"mask"`     // one of public, account, card, name, address, contact, never; empty: public
 	Required bool   `yaml:"required"` // must have a value; a loop: written even when empty
 
-	Loop   string  `yaml:"loop"` // path of the group
-	Max    int     `yaml:"max"`  // most entries
-	Fields []Field `yaml:"fields"`
+	Loop   string  `yaml:"loop"`   // path of the group
+	Max    int     `yaml:"max"`    // most entries
+	Fields []Field `yaml:"fields"` // of one entry of the loop
 }
 
 type kind uint8
@@ -190,7 +190,7 @@ func (k *compiler) field(at *node, f *Field, path, prefix string) error {
 		if n.kind, ok = parseType(f.Type); !ok {
 			return fmt.Errorf("type: want string, number, decimal or bool, got %q", f.Type)
 		}
-		if n.mask, ok = parseMask(f.Mask); !ok {
+		if n.mask, ok = pay.ParseMask(f.Mask); !ok {
 			return fmt.Errorf("mask: unknown class %q", f.Mask)
 		}
 		return k.define(n, protocol.FieldSpec{Name: n.path, Title: f.Title, Mask: n.mask})
@@ -312,26 +312,6 @@ func parseType(name string) (kind, bool) {
 		return boolean, true
 	}
 	return 0, false
-}
-
-func parseMask(name string) (pay.Mask, bool) {
-	switch name {
-	case "", "public":
-		return pay.Public, true
-	case "account":
-		return pay.Account, true
-	case "card":
-		return pay.Card, true
-	case "name":
-		return pay.Name, true
-	case "address":
-		return pay.Address, true
-	case "contact":
-		return pay.Contact, true
-	case "never":
-		return pay.Never, true
-	}
-	return pay.Never, false
 }
 
 // charset is the encoding of xml and kv.

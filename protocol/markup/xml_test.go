@@ -13,7 +13,11 @@ import (
 )
 
 func TestGoldenXML(t *testing.T) {
-	wiretest.Run(t, wiretest.Load(t, root+"testdata/wire/water-xml", text.GBK), sides(t, "testdata/links/water-xml.yaml", "xml"))
+	for name, link := range map[string]string{"water-xml": "testdata/links/water-xml.yaml", "bank-xml": "conf/links/bank-xml.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			wiretest.Run(t, wiretest.Load(t, root+"testdata/wire/"+name, text.GBK), sides(t, link, "xml"))
+		})
+	}
 }
 
 func TestGoldenKV(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // code covers the body from its first byte to the byte before the field.
 type MACOptions struct {
 	Field     string   `yaml:"field"`     // for example "64"
-	Algorithm string   `yaml:"algorithm"` // sm4-cup (8 hex characters) or sm4-cbc (8 bytes)
+	Algorithm string   `yaml:"algorithm"` // one of sm4-cup (8 hex characters), sm4-cbc (8 bytes)
 	Terminal  []string `yaml:"terminal"`  // fields that name the terminal, for example 41 and 42
 	Type      string   `yaml:"type"`      // field that names the message type, for example MTI
 	Without   []string `yaml:"without"`   // message types that carry no code

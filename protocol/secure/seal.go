@@ -13,7 +13,7 @@ import (
 // the two encrypted with SM4-GCM. On the wire: nonce 12, ciphertext, tag 16.
 type SealOptions struct {
 	Key    string `yaml:"key"`     // role of the shared SM4 key
-	UserID string `yaml:"user_id"` // GM/T 0009: 1234567812345678
+	UserID string `yaml:"user_id"` // user id of the signature; GM/T 0009: 1234567812345678
 }
 
 // Check reports the first setting that cannot work.

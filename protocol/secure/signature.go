@@ -17,10 +17,10 @@ import (
 
 // SignatureOptions place an SM2 signature beside the body, in head values.
 type SignatureOptions struct {
-	Signed   []string      `yaml:"signed"`   // what is signed, in order, joined by line feeds: timestamp, nonce, path, body
-	Format   string        `yaml:"format"`   // raw (r||s, 64 bytes) or der
-	Encoding string        `yaml:"encoding"` // base64 or hex
-	UserID   string        `yaml:"user_id"`  // GM/T 0009: 1234567812345678
+	Signed   []string      `yaml:"signed"`   // what is signed, in order, joined by line feeds; each one of timestamp, nonce, path, body
+	Format   string        `yaml:"format"`   // one of raw (64 bytes), der
+	Encoding string        `yaml:"encoding"` // one of base64, hex
+	UserID   string        `yaml:"user_id"`  // user id of the signature; GM/T 0009: 1234567812345678
 	Window   time.Duration `yaml:"window"`   // how far the sender's clock may be off
 	Nonces   int           `yaml:"nonces"`   // once-only values remembered within the window
 }

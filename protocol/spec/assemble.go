@@ -50,6 +50,12 @@ func (l *Link) mapping(d *protocol.Dialect) error {
 	for _, name := range l.Key.Reply {
 		d.ReplyKey = append(d.ReplyKey, c.slot(c.reply, name, 0))
 	}
+	if m := l.Auth.MAC; m != nil {
+		for _, name := range append([]string{m.Field, m.Type}, m.Terminal...) {
+			c.slot(c.request, name, 0)
+			c.slot(c.reply, name, 0)
+		}
+	}
 	return c.err
 }
 
@@ -111,8 +117,6 @@ func named(format string) func(*markup.Spec) (protocol.Codec, error) {
 
 func (l *Link) proofs(d *protocol.Dialect, p Parts) (err error) {
 	switch a := &l.Auth; {
-	case a.Signature != nil && a.MAC != nil:
-		return errors.New("auth: want signature or mac, not both")
 	case a.Signature != nil:
 		if d.Request.Auth, err = secure.NewSignature(*a.Signature, p.Keys, a.Sender, p.Now); err == nil {
 			d.Reply.Auth, err = secure.NewSignature(*a.Signature, p.Keys, a.Answerer, p.Now)

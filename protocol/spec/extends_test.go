@@ -127,7 +127,8 @@ func TestShippedLinksAssemble(t *testing.T) {
 // TestEveryCodeCanBeSaid holds that a link with a response code has an answer
 // for each verdict of each code: nothing the gateway says may be lost.
 func TestEveryCodeCanBeSaid(t *testing.T) {
-	for _, name := range []string{"links/pos-cup.yaml", "links/bank-fixed.yaml", "links/bank-http.yaml", "links/mis.yaml"} {
+	for _, name := range []string{"links/pos-cup.yaml", "links/bank-fixed.yaml", "links/bank-http.yaml", "links/mis.yaml",
+		"links/bank-delimited.yaml", "links/bank-xml.yaml", "links/kiosk-socket.yaml"} {
 		l, err := Load(name, conf.Files.ReadFile)
 		if err != nil {
 			t.Fatal(err)

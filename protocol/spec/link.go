@@ -25,125 +25,125 @@ import (
 // Link is a link file: the interface document of one bank or host as data.
 type Link struct {
 	name      string         // of the file, for errors
-	ID        string         `yaml:"id"`
-	Title     string         `yaml:"title"`
-	Transport string         `yaml:"transport"` // tcp or http
-	Frame     frame.Options  `yaml:"frame"`
-	Answer    *frame.Options `yaml:"reply_frame"` // when replies are framed differently
-	HTTP      HTTP           `yaml:"http"`
+	ID        string         `yaml:"id"`          // required: its name in configuration, logs and reports
+	Title     string         `yaml:"title"`       // name of the interface document
+	Transport string         `yaml:"transport"`   // required: one of tcp, http
+	Frame     frame.Options  `yaml:"frame"`       // required: how messages are cut from the stream
+	Answer    *frame.Options `yaml:"reply_frame"` // the same for replies, when they differ
+	HTTP      HTTP           `yaml:"http"`        // transport http: content type and headers
 	Codecs    `yaml:",inline"`
-	Auth      Auth        `yaml:"auth"`
-	Envelope  Envelope    `yaml:"envelope"`
-	Identity  Identity    `yaml:"identity"`
-	Funds     string      `yaml:"funds"`     // taken or untaken: has the sender taken the customer's money
-	Authority string      `yaml:"authority"` // bank or biller: whose word decides a correction
-	Allow     []string    `yaml:"allow"`     // operations
-	Limits    Limits      `yaml:"limits"`
-	Timeouts  Timeouts    `yaml:"timeouts"`
-	Key       Correlation `yaml:"correlation"`
-	Codes     []Code      `yaml:"codes"`
-	Messages  []Message   `yaml:"messages"`
+	Auth      Auth        `yaml:"auth"`        // how it is proved who sent a message
+	Envelope  Envelope    `yaml:"envelope"`    // how bodies are encrypted
+	Identity  Identity    `yaml:"identity"`    // required: what makes a message the same message
+	Funds     string      `yaml:"funds"`       // required: one of taken, untaken; has the sender taken the customer's money before it sends
+	Authority string      `yaml:"authority"`   // required: one of bank, biller; whose word decides a correction
+	Allow     []string    `yaml:"allow"`       // required: operations the sender may ask for
+	Limits    Limits      `yaml:"limits"`      // required: what a sender can make the gateway do
+	Timeouts  Timeouts    `yaml:"timeouts"`    // required: how long an answer may take
+	Key       Correlation `yaml:"correlation"` // shared connections: which reply answers which request
+	Codes     []Code      `yaml:"codes"`       // the response codes, both ways
+	Messages  []Message   `yaml:"messages"`    // required: the transactions
 }
 
 // HTTP names the headers and the content type of an HTTP link.
 type HTTP struct {
-	Headers     Pairs  `yaml:"headers"` // head value: header name
-	ContentType string `yaml:"content_type"`
+	Headers     Pairs  `yaml:"headers"`      // head value: name of the header
+	ContentType string `yaml:"content_type"` // of requests and replies
 }
 
 // Codecs holds the layout of the messages; exactly one is set.
 type Codecs struct {
-	ISO8583   *iso8583.Spec         `yaml:"iso8583"` // serves both directions
-	Fixed     *Pair[fixed.Spec]     `yaml:"fixed"`
-	Delimited *Pair[delimited.Spec] `yaml:"delimited"`
-	JSON      *Pair[markup.Spec]    `yaml:"json"`
-	XML       *Pair[markup.Spec]    `yaml:"xml"`
-	KV        *Pair[markup.Spec]    `yaml:"kv"`
-	FML       *Pair[fml.Spec]       `yaml:"fml"`
+	ISO8583   *iso8583.Spec         `yaml:"iso8583"`   // ISO 8583; one table serves both directions
+	Fixed     *Pair[fixed.Spec]     `yaml:"fixed"`     // fields of fixed widths
+	Delimited *Pair[delimited.Spec] `yaml:"delimited"` // fields kept apart by a separator
+	JSON      *Pair[markup.Spec]    `yaml:"json"`      // JSON objects
+	XML       *Pair[markup.Spec]    `yaml:"xml"`       // XML elements
+	KV        *Pair[markup.Spec]    `yaml:"kv"`        // name=value pairs
+	FML       *Pair[fml.Spec]       `yaml:"fml"`       // printed FML32 buffers of Tuxedo
 }
 
 // Pair is a layout for each direction.
 type Pair[S any] struct {
-	Request S `yaml:"request"`
-	Reply   S `yaml:"reply"`
+	Request S `yaml:"request"` // from the sender
+	Reply   S `yaml:"reply"`   // to the sender
 }
 
 // Auth says how messages are proved and by which roles.
 type Auth struct {
-	Signature *secure.SignatureOptions `yaml:"signature"`
-	MAC       *secure.MACOptions       `yaml:"mac"`
-	Sender    string                   `yaml:"sender"`   // role that signs requests
-	Answerer  string                   `yaml:"answerer"` // role that signs replies
+	Signature *secure.SignatureOptions `yaml:"signature"` // SM2, beside the body
+	MAC       *secure.MACOptions       `yaml:"mac"`       // SM4, in a field; not together with signature
+	Sender    string                   `yaml:"sender"`    // role that signs requests
+	Answerer  string                   `yaml:"answerer"`  // role that signs replies
 }
 
 // Envelope says how bodies are wrapped and by which roles.
 type Envelope struct {
-	Seal     *secure.SealOptions `yaml:"seal"`
-	Sender   string              `yaml:"sender"`
-	Answerer string              `yaml:"answerer"`
+	Seal     *secure.SealOptions `yaml:"seal"`     // SM2 signature and SM4-GCM around the body
+	Sender   string              `yaml:"sender"`   // role that signs requests
+	Answerer string              `yaml:"answerer"` // role that signs replies
 }
 
 // Identity says how the idempotency key of a message is built.
 type Identity struct {
-	Institution string   `yaml:"institution"`  // shared by all links of one bank
-	SerialScope string   `yaml:"serial_scope"` // sender-date, batch or none
-	Scope       []string `yaml:"scope"`        // business fields, for example terminal, merchant
-	Biller      string   `yaml:"biller"`       // when the wire names none
+	Institution string   `yaml:"institution"`  // the bank, shared by all of its links
+	SerialScope string   `yaml:"serial_scope"` // how long a serial is unique: one of sender-date (within the sender's date), batch (within its batch), none (it never repeats)
+	Scope       []string `yaml:"scope"`        // business fields that serials are unique within, for example terminal and merchant
+	Biller      string   `yaml:"biller"`       // the utility, when the wire names none
 }
 
 // Limits bound what a sender can make the gateway do.
 type Limits struct {
-	MaxAmount string `yaml:"max_amount"` // of one payment, in yuan with two decimals
-	InFlight  int    `yaml:"in_flight"`  // messages being answered at once
-	Refusals  int    `yaml:"refusals"`   // messages being refused at once beyond that
-	Conns     int    `yaml:"connections"`
-	Ordered   bool   `yaml:"ordered"`   // the sender expects replies in order
-	Terminals int    `yaml:"terminals"` // signed on at once
+	MaxAmount string `yaml:"max_amount"`  // of one payment, in yuan with two decimals
+	InFlight  int    `yaml:"in_flight"`   // messages being answered at once
+	Refusals  int    `yaml:"refusals"`    // messages being refused at once beyond that
+	Conns     int    `yaml:"connections"` // open at once
+	Ordered   bool   `yaml:"ordered"`     // the sender expects replies in order
+	Terminals int    `yaml:"terminals"`   // signed on at once
 }
 
 // Timeouts of one message, from the inside out.
 type Timeouts struct {
 	Channel  time.Duration `yaml:"channel"`  // the gateway answers within
-	Terminal time.Duration `yaml:"terminal"` // the sender gives up after
+	Terminal time.Duration `yaml:"terminal"` // the sender gives up after; longer than channel
 }
 
 // Correlation names the wire values that tell which request a reply on a
 // shared connection answers.
 type Correlation struct {
-	Request []string `yaml:"request"`
-	Reply   []string `yaml:"reply"`
+	Request []string `yaml:"request"` // wire fields of the request
+	Reply   []string `yaml:"reply"`   // wire fields of the reply, in the same order
 }
 
 // Code is one row of the response-code table.
 type Code struct {
-	Code    string `yaml:"code"`
-	Wire    string `yaml:"wire"`
-	Verdict string `yaml:"verdict"` // approved, declined or unknown; empty: as the code means
-	Text    string `yaml:"text"`    // empty: the gateway's own text
+	Code    string `yaml:"code"`    // the gateway's code
+	Wire    string `yaml:"wire"`    // the response code of the interface
+	Verdict string `yaml:"verdict"` // one of approved, declined, unknown; empty: as the code means
+	Text    string `yaml:"text"`    // written beside the code; empty: the gateway's own text
 }
 
 // Message is one transaction.
 type Message struct {
-	Name    string    `yaml:"name"`
-	Op      string    `yaml:"op"`
-	Request Direction `yaml:"request"`
-	Reply   Direction `yaml:"reply"`
+	Name    string    `yaml:"name"`    // what the interface document calls it
+	Op      string    `yaml:"op"`      // the operation it asks for
+	Request Direction `yaml:"request"` // how it is told apart, and where its values stand
+	Reply   Direction `yaml:"reply"`   // the same of its reply
 }
 
 // Direction is how a request or a reply is recognised, written and read.
 type Direction struct {
-	When  Pairs    `yaml:"when"`  // wire field: constant
+	When  Pairs    `yaml:"when"`  // wire field: constant; tells messages apart on the way in, is written on the way out
 	Map   Moves    `yaml:"map"`   // business field: wire field
 	Maybe Moves    `yaml:"maybe"` // the same, may be absent
 	Echo  []string `yaml:"echo"`  // replies: wire fields taken from the request
-	Bills *Loop    `yaml:"bills"`
+	Bills *Loop    `yaml:"bills"` // the repeated group that holds bills
 }
 
 // Loop ties a repeated group of the wire to bills.
 type Loop struct {
-	Group string `yaml:"group"`
-	Map   Moves  `yaml:"map"`
-	Maybe Moves  `yaml:"maybe"`
+	Group string `yaml:"group"` // the loop
+	Map   Moves  `yaml:"map"`   // bill field: wire field of the group
+	Maybe Moves  `yaml:"maybe"` // the same, may be absent
 }
 
 // Entry is a key and a value with the line they stand on.
@@ -170,11 +170,11 @@ func (p *Pairs) UnmarshalYAML(n *yaml.Node) error {
 type Move struct {
 	Field string
 	Line  int
-	At    string            `yaml:"at"`
-	Unit  string            `yaml:"unit"` // amounts: fen (default), yuan, li
-	Date  string            `yaml:"date"` // dates: YYYYMMDD, YYMMDD, MMDD, YYYY-MM-DD
+	At    string            `yaml:"at"`   // the wire field, or @name for a value beside the body
+	Unit  string            `yaml:"unit"` // amounts: one of fen (default), yuan, li
+	Date  string            `yaml:"date"` // how a date is written, in letters: YYYYMMDD, YYMMDD, MMDD, YYYY-MM-DD
 	Tail  int               `yaml:"tail"` // write only the last n characters
-	Dict  map[string]string `yaml:"dict"` // wire value: business value
+	Dict  map[string]string `yaml:"dict"` // wire value: business value; another value is refused
 }
 
 // Moves is a mapping from business fields to places on the wire.
@@ -282,8 +282,42 @@ func (l *Link) Check() error {
 	if _, err := pay.ParseYuan(l.Limits.MaxAmount); err != nil {
 		return errors.New("limits.max_amount: want yuan with two decimals")
 	}
+	if err := l.checkProofs(); err != nil {
+		return err
+	}
 	_, err := l.Ops()
 	return err
+}
+
+// checkProofs reports settings of auth and envelope that cannot work, whatever
+// the keys.
+func (l *Link) checkProofs() error {
+	a, e := &l.Auth, &l.Envelope
+	if a.Signature != nil {
+		if a.MAC != nil {
+			return errors.New("auth: want signature or mac, not both")
+		}
+		if err := a.Signature.Check(); err != nil {
+			return fmt.Errorf("auth.signature: %w", err)
+		}
+		if a.Sender == "" || a.Answerer == "" {
+			return errors.New("auth: sender and answerer are needed")
+		}
+	}
+	if a.MAC != nil {
+		if err := a.MAC.Check(); err != nil {
+			return fmt.Errorf("auth.mac: %w", err)
+		}
+	}
+	if e.Seal != nil {
+		if err := e.Seal.Check(); err != nil {
+			return fmt.Errorf("envelope.seal: %w", err)
+		}
+		if e.Sender == "" || e.Answerer == "" {
+			return errors.New("envelope: sender and answerer are needed")
+		}
+	}
+	return nil
 }
 
 // Ops returns the allowed operations.

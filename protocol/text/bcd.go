@@ -63,9 +63,7 @@ func (s *Set) AppendPacked(dst, chars []byte) ([]byte, bool) {
 		if (v|(v+s.over))&(0xF0*each) != 0 {
 			return dst[:at], false
 		}
-		v = (v<<4 | v>>8) & 0x00FF00FF00FF00FF
-		v = (v | v>>8) & 0x0000FFFF0000FFFF
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(v|v>>16))
+		dst = binary.LittleEndian.AppendUint32(dst, squeeze(v))
 		chars = chars[8:]
 	}
 	for len(chars) >= 2 {
@@ -85,14 +83,11 @@ func (s *Set) AppendPacked(dst, chars []byte) ([]byte, bool) {
 func (s *Set) ReadPacked(dst, packed []byte) ([]byte, bool) {
 	at := len(dst)
 	for len(packed) >= 4 {
-		v := uint64(binary.LittleEndian.Uint32(packed))
-		v = (v | v<<16) & 0x0000FFFF0000FFFF
-		v = (v | v<<8) & 0x00FF00FF00FF00FF
-		v = (v>>4 | v<<8) & (0x0F * each)
-		if (v+s.over)&(0xF0*each) != 0 {
+		v := Spread(binary.LittleEndian.Uint32(packed))
+		if s.Foreign(v) != 0 {
 			return dst[:at], false
 		}
-		dst = binary.LittleEndian.AppendUint64(dst, v|'0'*each)
+		dst = binary.LittleEndian.AppendUint64(dst, v)
 		packed = packed[4:]
 	}
 	var bad uint16
@@ -105,6 +100,77 @@ func (s *Set) ReadPacked(dst, packed []byte) ([]byte, bool) {
 		return dst[:at], false
 	}
 	return dst, true
+}
+
+// Slack is how much room Unpack and Pack need beyond what they write.
+const Slack = 8
+
+// Unpack writes n characters to the beginning of dst, which has Slack bytes
+// more than that; packed begins with them and may go on. It reports whether all
+// are in the alphabet.
+func (s *Set) Unpack(dst, packed []byte, n int) bool {
+	var bad uint64
+	for ; n > 8 && len(packed) >= 4 && len(dst) >= 8; n -= 8 {
+		v := Spread(binary.LittleEndian.Uint32(packed))
+		bad |= s.Foreign(v)
+		binary.LittleEndian.PutUint64(dst, v)
+		dst, packed = dst[8:], packed[4:]
+	}
+	v := Spread(uint32(Word(packed)))
+	binary.LittleEndian.PutUint64(dst, v)
+	return bad|s.Foreign(v)<<(64-8*uint(n)) == 0 // what is behind the last one does not count
+}
+
+// Spread returns the eight characters of four bytes, the first one the lowest.
+func Spread(packed uint32) uint64 {
+	v := uint64(packed)
+	v = (v | v<<16) & 0x0000FFFF0000FFFF
+	v = (v | v<<8) & 0x00FF00FF00FF00FF
+	return (v>>4|v<<8)&(0x0F*each) | '0'*each
+}
+
+// Foreign marks which of eight characters from 30 to 3F are not in the
+// alphabet.
+func (s *Set) Foreign(v uint64) uint64 { return (v + s.over) & (0x40 * each) }
+
+// Pack writes n characters two to a byte to the beginning of dst, which has
+// Slack bytes more than that; chars begins with them and may go on. The free
+// nibble of an odd number is 0. It reports whether all are in the alphabet.
+func (s *Set) Pack(dst, chars []byte, n int) bool {
+	var bad uint64
+	for ; n > 8 && len(chars) >= 8 && len(dst) >= 4; n -= 8 {
+		v := binary.LittleEndian.Uint64(chars) ^ '0'*each
+		bad |= v | (v + s.over)
+		binary.LittleEndian.PutUint32(dst, squeeze(v))
+		dst, chars = dst[4:], chars[8:]
+	}
+	v := (Word(chars) ^ '0'*each) & (1<<(8*uint(n)) - 1)
+	bad |= v | (v + s.over)
+	binary.LittleEndian.PutUint32(dst, squeeze(v))
+	return bad&(0xF0*each) == 0
+}
+
+// squeeze packs eight nibbles that stand in a byte each.
+func squeeze(v uint64) uint32 {
+	v = (v<<4 | v>>8) & 0x00FF00FF00FF00FF
+	v = (v | v>>8) & 0x0000FFFF0000FFFF
+	return uint32(v | v>>16)
+}
+
+// Word returns the first eight bytes of b with the first one as the lowest,
+// zeros where it is shorter.
+func Word(b []byte) uint64 {
+	if len(b) >= 8 {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return lastWord(b)
+}
+
+func lastWord(b []byte) (v uint64) {
+	for i := len(b) - 1; i >= 0; i-- {
+		v = v<<8 | uint64(b[i])
+	}
+	return v
 }
 
 // Odd says where an odd number of characters leaves a nibble free, and what

@@ -123,8 +123,8 @@ func (p *Plan) counterparties() error {
 		if err != nil {
 			return p.wrong(err, "hosts", i, "file")
 		}
-		a, err := socket.New(socket.Options{Name: o.ID, Addr: o.Dial, Dialect: d.dialect, Conns: o.Conns, Queue: o.Queue,
-			MaxIn: 4 << 20, Connect: o.Connect, Backoff: o.Backoff, Ceiling: o.Ceiling, Late: p.late(o.ID), Now: p.now, Log: p.log})
+		a, err := socket.New(socket.Options{Name: o.ID, Dial: socket.Dialer(o.Dial, o.Connect), Dialect: d.dialect, Conns: o.Conns, Queue: o.Queue,
+			MaxIn: 4 << 20, Backoff: o.Backoff, Ceiling: o.Ceiling, Late: p.late(o.ID), Now: p.now, Log: p.log})
 		if err != nil {
 			return p.wrong(err, "hosts", i)
 		}

@@ -108,6 +108,9 @@ func (h *host) reverse(req *pay.Request) pay.Reply {
 	case p == nil:
 		h.tombs[req.Original.Serial] = true
 		return pay.Answer(pay.Approved, pay.CodeNoEffect)
+	case p.day != req.Day:
+		h.wrong = append(h.wrong, fmt.Sprintf("reversal of %s names day %s, it was posted on %s", p.serial, req.Day, p.day))
+		return pay.Answer(pay.Declined, pay.CodeOriginal)
 	case p.returned:
 		return h.confirm(p)
 	case p.amount != req.Amount || p.account != req.Account:

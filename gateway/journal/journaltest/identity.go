@@ -2,6 +2,7 @@ package journaltest
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -22,6 +23,7 @@ var identityTests = map[string]func(*testing.T, *Bench){
 	"one of many is new":      testOneNew,
 	"block":                   testBlock,
 	"block ends":              testBlockEnds,
+	"refused":                 testRefused,
 	"old sender date":         testOldDate,
 	"old sender date is gone": testExpired,
 	"original in an old log":  testOldOriginal,
@@ -201,6 +203,7 @@ func testBlock(t *testing.T, b *Bench) {
 		return in
 	}
 	first := b.new("1")
+	n := 0
 	for name, change := range map[string]func(*pay.Request){
 		"same bill": func(*pay.Request) {},
 		"one bill of two": func(r *pay.Request) {
@@ -210,8 +213,15 @@ func testBlock(t *testing.T, b *Bench) {
 		"no bills, same amount": func(r *pay.Request) { r.Bills = nil },
 		"bills without ids":     func(r *pay.Request) { r.Bills = []pay.Bill{{Month: "202610"}} },
 	} {
-		if there := b.begin(blocked(change), pay.SeenBlocked); there.ID != first.ID {
+		in := blocked(change)
+		n++
+		in.Req.Ref.Serial = fmt.Sprint("blocked ", n)
+		if there := b.begin(in, pay.SeenBlocked); there.ID != first.ID {
 			t.Fatalf("%s: blocked by %v, want %v", name, there.ID, first.ID)
+		}
+		// The refusal stands: a copy of the message hears it again.
+		if again := b.begin(in, pay.SeenSame); again.State != pay.Fail || again.Code != pay.CodeBlocked || len(again.Legs) != len(in.Legs) || again.Legs[0].State != pay.LegIdle {
+			t.Fatalf("%s: the blocked payment is %+v", name, again)
 		}
 	}
 	for i, change := range []func(*pay.Request){
@@ -240,15 +250,41 @@ func testBlockEnds(t *testing.T, b *Bench) {
 	b.cut(1)
 	b.begin(again("2"), pay.SeenBlocked)
 	b.Restart()
-	b.begin(again("2"), pay.SeenBlocked)
+	b.begin(again("3"), pay.SeenBlocked)
 	b.add(&first, reversing)
-	b.begin(again("2"), pay.SeenBlocked)
+	b.begin(again("4"), pay.SeenBlocked)
 	b.add(&first, parked)
 	b.cut(3) // parked payments are carried as well
 	b.Restart()
-	b.begin(again("2"), pay.SeenBlocked)
+	b.begin(again("5"), pay.SeenBlocked)
 	b.add(&first, pay.Event{Kind: pay.EvState, State: pay.Fail, Code: pay.CodeReversed})
-	b.begin(again("2"), pay.SeenNew)
+	b.begin(again("6"), pay.SeenNew)
+	if late := b.begin(again("5"), pay.SeenSame); late.Code != pay.CodeBlocked {
+		t.Fatalf("a late copy of the blocked payment is %+v", late)
+	}
+}
+
+// testRefused writes payments that are refused: nothing is owed for them, and
+// whoever repeats them hears the same, after a restart and a cut as well.
+func testRefused(t *testing.T, b *Bench) {
+	in := intent(sale("1"))
+	in.Refuse = pay.CodeNoRoute
+	first := b.begin(in, pay.SeenNew)
+	check := func(e pay.Entry) {
+		t.Helper()
+		if e.ID != first.ID || e.State != pay.Fail || e.Code != pay.CodeNoRoute || e.N != 1 {
+			t.Fatalf("refused payment is %+v", e)
+		}
+	}
+	check(first)
+	check(b.begin(intent(sale("1")), pay.SeenSame))
+	b.Restart()
+	check(b.begin(intent(sale("1")), pay.SeenSame))
+	b.cut(1)
+	check(b.begin(intent(sale("1")), pay.SeenSame))
+	if open := b.open(); len(open) != 0 {
+		t.Fatalf("%d open", len(open))
+	}
 }
 
 func testOldDate(t *testing.T, b *Bench) {

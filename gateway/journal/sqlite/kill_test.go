@@ -122,7 +122,7 @@ func payer(j *journal.Journal, name string) error {
 // TestKill kills a writer at random moments; whatever it acknowledged is there
 // afterwards, once, and every chain proves true.
 func TestKill(t *testing.T) {
-	times := 10
+	times := 4
 	if n, err := strconv.Atoi(os.Getenv(killTimes)); err == nil {
 		times = n
 	}

@@ -20,6 +20,10 @@ import (
 // anew.
 const chunk = 512
 
+// span is how many rows are passed over in one statement where a day's are
+// looked for.
+const span = 16384
+
 // reader reads one file over a few pooled connections.
 type reader struct{ db *sql.DB }
 
@@ -71,24 +75,56 @@ func read(ctx context.Context, c *sqlite3.SQLiteConn, want journal.Range, yield 
 	if want.To == want.From && want.To != 0 {
 		size = 1
 	}
+	end := want.To
+	if want.Day != 0 {
+		if end, err = lastRow(c, want); err != nil || end == 0 {
+			return err
+		}
+	}
 	rows := make([]journal.Row, 0, size)
-	for from := want.From; ; from = rows[len(rows)-1].Seq + 1 {
+	for from := want.From; ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		rows, err = readChunk(st, rows[:0], from, want)
+		to := end
+		if want.Day != 0 { // rows of other days are passed over, a bounded number at a time
+			to = min(end, from+span)
+		}
+		rows, err = readChunk(st, rows[:0], from, to, want.Narrow)
 		for i := range rows { // those before a damaged one too
 			if !yield(&rows[i]) {
 				return nil
 			}
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case len(rows) == cap(rows):
+			from = rows[len(rows)-1].Seq + 1
+		case to == end:
+			return nil
+		default:
+			from = to + 1
 		}
-		if len(rows) < cap(rows) || rows[len(rows)-1].Seq == want.To {
+		if end != 0 && from > end {
 			return nil
 		}
 	}
+}
+
+// lastRow returns the last row of a range that has an end.
+func lastRow(c *sqlite3.SQLiteConn, want journal.Range) (uint64, error) {
+	rows, err := c.Query("SELECT coalesce(max(row), 0) FROM event", nil)
+	if err != nil {
+		return 0, err
+	}
+	var last [1]driver.Value
+	err = errors.Join(rows.Next(last[:]), rows.Close())
+	n, _ := last[0].(int64)
+	if want.To != 0 {
+		return min(uint64(n), want.To), err
+	}
+	return uint64(n), err
 }
 
 func hasTable(c *sqlite3.SQLiteConn) (bool, error) {
@@ -113,8 +149,8 @@ func query(want journal.Range) string {
 	return q + " ORDER BY row LIMIT ?3"
 }
 
-func readChunk(st driver.Stmt, rows []journal.Row, from uint64, want journal.Range) ([]journal.Row, error) {
-	to := int64(want.To)
+func readChunk(st driver.Stmt, rows []journal.Row, from, end uint64, short bool) ([]journal.Row, error) {
+	to := int64(end)
 	if to == 0 {
 		to = 1<<63 - 1
 	}
@@ -125,7 +161,7 @@ func readChunk(st driver.Stmt, rows []journal.Row, from uint64, want journal.Ran
 	}
 	var values [columns]driver.Value
 	n := columns
-	if want.Narrow {
+	if short {
 		n = 10
 	}
 	for {
@@ -136,7 +172,7 @@ func readChunk(st driver.Stmt, rows []journal.Row, from uint64, want journal.Ran
 		if err = scan(&r, values[:n]); err != nil {
 			break
 		}
-		if rows = append(rows, r); r.Seq == want.To {
+		if rows = append(rows, r); r.Seq == end {
 			break // what follows may be damaged
 		}
 	}

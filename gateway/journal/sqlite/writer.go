@@ -136,9 +136,17 @@ func (w *writer) Append(_ context.Context, rows []journal.Row) error {
 	}
 	if w.unchecked += len(rows); w.unchecked >= restartEvery {
 		w.unchecked = 0
-		_, _ = checkpoint(w.conn, "RESTART") // the rows are durable; a log that stays long is tried again
+		w.restart()
 	}
 	return nil
+}
+
+// restart lets the write-ahead log begin anew. It does not wait for readers,
+// and a failure does not matter: the rows are durable, and it is tried again.
+func (w *writer) restart() {
+	_, _ = w.conn.Exec("PRAGMA busy_timeout=0", nil)
+	_, _ = checkpoint(w.conn, "RESTART")
+	_, _ = w.conn.Exec(fmt.Sprintf("PRAGMA busy_timeout=%d", busyWriter), nil)
 }
 
 func (w *writer) insertAll(rows []journal.Row) error {

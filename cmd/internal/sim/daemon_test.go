@@ -1,0 +1,186 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"qianzhi/adapters/socket"
+	"qianzhi/gateway"
+	"qianzhi/gateway/journal"
+	"qianzhi/gateway/journal/sqlite"
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol"
+	"qianzhi/protocol/gm"
+)
+
+// mortal is a store that dies with its process: from then on nothing reaches
+// the disk. While it lives it fails commits now and then, before or after they
+// are durable.
+type mortal struct {
+	journal.Store
+	dead *atomic.Bool
+	bad  *trouble
+}
+
+// trouble draws which commits fail.
+type trouble struct {
+	mu   sync.Mutex
+	r    *rand.Rand
+	fail float64
+	calm bool
+}
+
+func (t *trouble) draw() (before, after bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.calm {
+		return false, false
+	}
+	x := t.r.Float64()
+	return x < t.fail/2, x >= t.fail/2 && x < t.fail
+}
+
+var (
+	errDead = errors.New("process is dead")
+	errDisk = errors.New("disk trouble")
+)
+
+func (m mortal) Writer(ctx context.Context, day pay.Day) (journal.Writer, error) {
+	if m.dead.Load() {
+		return nil, errDead
+	}
+	w, err := m.Store.Writer(ctx, day)
+	return mortalWriter{w, m}, err
+}
+
+type mortalWriter struct {
+	journal.Writer
+	m mortal
+}
+
+func (w mortalWriter) Append(ctx context.Context, rows []journal.Row) error {
+	if w.m.dead.Load() {
+		return errDead
+	}
+	before, after := w.m.bad.draw()
+	if before {
+		return errDisk
+	}
+	if err := w.Writer.Append(ctx, rows); err != nil {
+		return err
+	}
+	if after || w.m.dead.Load() {
+		return errDisk
+	}
+	return nil
+}
+
+// daemon is one incarnation of the gateway's process.
+type daemon struct {
+	w       *world
+	dead    atomic.Bool
+	journal *journal.Journal
+	engine  *gateway.Engine
+	doors   map[string]*gateway.Channel
+	stop    func() // waits until everything has ended
+}
+
+// spawn starts an incarnation on the node's files, as the daemon does.
+func (w *world) spawn() (*daemon, error) {
+	d := &daemon{w: w, doors: map[string]*gateway.Channel{}}
+	store := mortal{sqlite.New(w.dir), &d.dead, w.disk}
+	key := make([]byte, 16)
+	j, err := journal.Open(context.Background(), w.o.store(store), journal.Options{Dir: w.dir, Node: 1, DupDays: w.o.dupDays, MaxPending: 1000, KEK: key,
+		IndexKey: key, Signer: w.signer, Now: w.now}, today)
+	if err != nil {
+		return nil, err
+	}
+	d.journal = j
+	ctx, cancel := context.WithCancel(context.Background())
+	book, closeBook := context.WithCancel(context.Background())
+	mux, err := d.connect(ctx)
+	if err != nil {
+		cancel()
+		closeBook()
+		return nil, err
+	}
+	h := &gateway.Host{ID: "mis", Adapter: w.o.adapter(mux), Timeout: hostTimeout, LateWindow: w.o.lateWindow, Status: w.o.status, Dedupe: w.o.dedupe,
+		UndoMarks: true, UndoDays: 1}
+	d.engine = gateway.New(gateway.Options{Journal: w.o.journal(j), Node: 1, Today: j.Day, Now: w.now, Log: quiet,
+		Routes: gateway.Routes{{ID: "all", Legs: []pay.LegKind{pay.LegPost}, Host: h, InFlight: 64}},
+		Policy: gateway.Policy{Gaps: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute}, Tries: 40,
+			ParkFor: time.Hour, Owner: "值班", Workers: 4}})
+	for id, b := range w.links {
+		d.doors[id] = &gateway.Channel{Link: id, Handler: w.o.handler(d.engine), Dialect: b.gateway(w), Funds: b.link.Taken(), Allow: b.ops, Max: b.link.MaxAmount(),
+			Timeout: b.link.Timeouts.Channel, Digest: gm.SumSM3, Now: w.now, Rejects: j, Log: quiet}
+	}
+	return d, d.run(ctx, cancel, book, closeBook, mux)
+}
+
+func (d *daemon) run(ctx context.Context, cancel context.CancelFunc, book context.Context, closeBook context.CancelFunc, mux *socket.Adapter) error {
+	var all, writer sync.WaitGroup
+	writer.Go(func() { d.w.must(d.journal.Run(book)) })
+	d.stop = sync.OnceFunc(func() {
+		cancel()
+		if d.dead.Load() { // nobody waits for a disk that is gone
+			closeBook()
+		}
+		all.Wait()
+		closeBook()
+		writer.Wait()
+	})
+	var open []pay.Entry
+	if err := d.journal.OpenEntries(ctx, func(e pay.Entry) bool { open = append(open, e); return true }); err != nil {
+		d.stop()
+		return err
+	}
+	for i := range open { // disk trouble during the start is tried again
+		for {
+			err := d.engine.Resolver().Recover(ctx, open[i:i+1])
+			if err == nil || errors.Is(err, pay.ErrMoved) {
+				break
+			}
+			time.Sleep(100*time.Millisecond + time.Duration(i))
+		}
+	}
+	all.Go(func() { d.w.must(mux.Run(ctx)) })
+	all.Go(func() { d.w.must(d.engine.Resolver().Run(ctx)) })
+	return nil
+}
+
+// kill ends the process as SIGKILL does: at this instant nothing of it reaches
+// the disk, the host or a bank any more.
+func (d *daemon) kill() {
+	d.dead.Store(true)
+	d.stop()
+}
+
+// answer lets the incarnation answer a frame; a dead one says nothing.
+func (d *daemon) answer(id string, in protocol.Inbound) (protocol.Frame, bool) {
+	if d.dead.Load() {
+		return protocol.Frame{}, false
+	}
+	f, err := d.doors[id].Answer(context.Background(), in)
+	return f, err == nil && f.Body != nil && !d.dead.Load()
+}
+
+// connect builds the gateway's adapter over a link whose connections end in
+// the simulated network.
+func (d *daemon) connect(alive context.Context) (*socket.Adapter, error) {
+	return socket.New(socket.Options{Name: "mis", Dialect: d.w.hostLink.gateway(d.w), Conns: 2, Queue: 64, MaxIn: 1 << 16, Backoff: 50 * time.Millisecond,
+		Ceiling: time.Second, Late: func(pay.Reply) {}, Now: d.w.now, Log: quiet,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			if d.dead.Load() || alive.Err() != nil {
+				return nil, errDead
+			}
+			return d.w.wire.dial(ctx)
+		}})
+}
+
+var quiet = slog.New(slog.DiscardHandler)

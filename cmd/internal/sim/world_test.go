@@ -1,0 +1,254 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"qianzhi/conf"
+	"qianzhi/gateway"
+	"qianzhi/gateway/journal"
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol"
+	"qianzhi/protocol/gm"
+	"qianzhi/protocol/secure"
+	"qianzhi/protocol/spec"
+)
+
+const (
+	today       = pay.Day(20000101) // where a bubble's clock starts
+	hostTimeout = 3 * time.Second
+	slowest     = 20 * hostTimeout // the longest a frame takes, each way
+)
+
+// options are what a seed draws, and what a mutant changes.
+type options struct {
+	seed           uint64
+	payments       int
+	dedupe, status bool
+	lose, double   float64
+	cut, slow      float64
+	diskFails      float64
+	crashes, steps int
+	days           int // cuts under load
+	lateWindow     time.Duration
+	dupDays        int
+
+	// Where a mutant stands between the parts; the identity in a sound world.
+	store   func(journal.Store) journal.Store
+	journal func(gateway.Journal) gateway.Journal
+	adapter func(gateway.Adapter) gateway.Adapter
+	handler func(gateway.Handler) gateway.Handler
+}
+
+func drawOptions(seed uint64) options {
+	r := rand.New(rand.NewPCG(seed, 0))
+	return options{seed: seed, payments: 12 + r.IntN(20), dedupe: r.IntN(2) == 0, status: r.IntN(4) > 0,
+		lose: r.Float64() * 0.15, double: r.Float64() * 0.1, cut: r.Float64() * 0.05, slow: r.Float64() * 0.2, diskFails: r.Float64() * 0.03,
+		crashes: r.IntN(4), steps: r.IntN(3), days: r.IntN(2), lateWindow: 2*slowest + time.Minute, dupDays: 2,
+		store: func(s journal.Store) journal.Store { return s }, journal: func(j gateway.Journal) gateway.Journal { return j },
+		adapter: func(a gateway.Adapter) gateway.Adapter { return a }, handler: func(h gateway.Handler) gateway.Handler { return h }}
+}
+
+// end is a link with the assembled dialects of its two sides.
+type end struct {
+	link *spec.Link
+	ops  []pay.Op
+}
+
+func newEnd(name string) (*end, error) {
+	l, err := spec.Load("links/"+name, conf.Files.ReadFile)
+	if err != nil {
+		return nil, err
+	}
+	ops, err := l.Ops()
+	return &end{l, ops}, err
+}
+
+func (e *end) assemble(w *world) *protocol.Dialect {
+	d, err := e.link.Assemble(spec.Parts{Keys: secure.Keys{Ring: secure.Ring{"k": {Private: w.signer, Public: w.signer.Public(), SM4: make([]byte, 16)}},
+		Roles: map[string]string{"gateway": "k", "mis": "k", "master": "k", "session": "k"}}, Sessions: secure.NewSessions(1000), Now: time.Now})
+	if err != nil {
+		w.fail("link: %v", err)
+	}
+	return d
+}
+
+// gateway and bank build one side with session keys of its own.
+func (e *end) gateway(w *world) *protocol.Dialect { return e.assemble(w) }
+func (e *end) bank(w *world) *protocol.Dialect    { return e.assemble(w) }
+
+// world is everything outside the gateway's process, and the process.
+type world struct {
+	o        options
+	dir      string
+	signer   *gm.PrivateKey
+	links    map[string]*end
+	hostLink *end
+	host     *host
+	wire     *wire
+	disk     *trouble
+	front    [2]*weather // between banks and gateway
+
+	mu      sync.Mutex
+	d       *daemon // nil while the process is down
+	day     pay.Day // of the banks
+	offset  time.Duration
+	wrong   []string
+	crashes int
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().UTC().Add(w.offset)
+}
+
+// fail notes what must not be.
+func (w *world) fail(format string, a ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrong = append(w.wrong, fmt.Sprintf(format, a...))
+}
+
+func (w *world) must(err error) {
+	if err != nil {
+		w.fail("%v", err)
+	}
+}
+
+// process returns the living incarnation, nil when there is none.
+func (w *world) process() *daemon {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.d
+}
+
+func newWorld(t *testing.T, o options) *world {
+	w := &world{o: o, day: today, links: map[string]*end{}, host: newHost(o.dedupe)}
+	base := "/dev/shm" // memory: a seed makes hundreds of durable commits
+	if _, err := os.Stat(base); err != nil {
+		base = ""
+	}
+	var err error
+	if w.dir, err = os.MkdirTemp(base, "qianzhi-sim-"); err != nil {
+		t.Fatal(err)
+	}
+	if w.signer, err = gm.GenerateKey(); err != nil {
+		t.Fatal(err)
+	}
+	for id, file := range map[string]string{"pos": "pos-cup.yaml", "fixed": "bank-fixed.yaml"} {
+		if w.links[id], err = newEnd(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.hostLink, err = newEnd("mis.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	weatherOf := func(stream uint64) *weather {
+		return &weather{r: rand.New(rand.NewPCG(o.seed, stream)), lose: o.lose, double: o.double, cut: o.cut, slow: o.slow, slowly: slowest}
+	}
+	w.front = [2]*weather{weatherOf(1), weatherOf(2)}
+	w.disk = &trouble{r: rand.New(rand.NewPCG(o.seed, 3)), fail: o.diskFails}
+	far := w.hostLink.assemble(w)
+	there := weatherOf(4)
+	if !o.dedupe {
+		there.double = 0 // a stream does not double; only a host that deduplicates may resend to itself
+	}
+	w.wire = &wire{there: there, back: weatherOf(5), d: far, channel: &gateway.Channel{Link: "mis", Handler: w.host, Dialect: far, Funds: pay.Untaken,
+		Allow: w.hostLink.ops, Max: w.hostLink.link.MaxAmount(), Timeout: time.Hour, Digest: gm.SumSM3, Now: time.Now, Rejects: nobody{}, Log: quiet}}
+	return w
+}
+
+// nobody takes the host's notes.
+type nobody struct{}
+
+func (nobody) Note(context.Context, *pay.Note, bool) error { return nil }
+
+// up starts an incarnation; disk trouble during the start is tried again, as a
+// supervisor does.
+func (w *world) up() {
+	for range 200 {
+		d, err := w.spawn()
+		if err == nil {
+			w.mu.Lock()
+			w.d = d
+			w.mu.Unlock()
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	w.fail("the process does not start any more")
+}
+
+// down ends the incarnation, politely or as SIGKILL does.
+func (w *world) down(kill bool) {
+	w.mu.Lock()
+	d := w.d
+	w.d = nil
+	w.mu.Unlock()
+	if d == nil {
+		return
+	}
+	if kill {
+		d.kill()
+	} else {
+		d.stop()
+	}
+}
+
+// unrest crashes the process, steps the clock and cuts the day at drawn times
+// while the banks are busy.
+func (w *world) unrest(r *rand.Rand, over time.Duration) {
+	at := func() time.Duration { return time.Duration(r.Int64N(int64(over))) }
+	var wg sync.WaitGroup
+	for range w.o.crashes {
+		when, away := at(), time.Duration(r.Int64N(int64(20*time.Second)))
+		wg.Go(func() {
+			time.Sleep(when)
+			w.mu.Lock()
+			w.crashes++
+			first := w.crashes == 1 || w.d != nil
+			w.mu.Unlock()
+			if first {
+				w.down(true)
+				time.Sleep(away)
+				w.up()
+			}
+		})
+	}
+	for range w.o.steps {
+		when, step := at(), time.Duration(r.Int64N(int64(2*time.Hour)))-time.Hour
+		wg.Go(func() {
+			time.Sleep(when)
+			w.mu.Lock()
+			w.offset = step
+			w.mu.Unlock()
+		})
+	}
+	if w.o.days > 0 {
+		when := at()
+		wg.Go(func() {
+			time.Sleep(when)
+			w.cut(today.Add(1))
+		})
+	}
+	wg.Wait()
+}
+
+// cut ends the accounting day; an incarnation that dies in it is asked again.
+func (w *world) cut(next pay.Day) {
+	for range 500 {
+		if d := w.process(); d != nil {
+			if d.journal.Day() >= next || d.journal.Cut(context.Background(), next) == nil {
+				return
+			}
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	w.fail("the day cannot be cut")
+}
