@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/conf"
@@ -56,6 +57,9 @@ func (h *home) clear() error {
 		if _, err := os.Stat(filepath.Join(h.dir, mark)); err != nil {
 			return fmt.Errorf("%s 不是演示目录(没有 %s), 不清空; 请用 --dir 另选", h.dir, mark)
 		}
+		if h.busy() {
+			return fmt.Errorf("%s 正被另一进程使用, 不清空; 请先停止它或用 --dir 另选", h.dir)
+		}
 		if err := os.RemoveAll(h.dir); err != nil {
 			return err
 		}
@@ -64,6 +68,16 @@ func (h *home) clear() error {
 		return err
 	}
 	return h.write(mark, []byte("此目录由 qianzhi demo 生成, 再次运行时清空\n"), 0o600)
+}
+
+// busy reports whether a daemon runs on the folder: it holds the journal's lock.
+func (h *home) busy() bool {
+	f, err := os.Open(filepath.Join(h.dir, "data", "journal", "lock"))
+	if err != nil {
+		return false
+	}
+	defer f.Close() // gives the lock back
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
 }
 
 func (h *home) write(name string, b []byte, mode os.FileMode) error {

@@ -97,8 +97,9 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	r.print(sum)
-	if !o.Exit && sum.Verdict == "ok" {
+	stay := !o.Exit && sum.Verdict == "ok"
+	r.print(sum, stay)
+	if stay {
 		r.serve(ctx)
 	}
 	err = r.app.Close()
@@ -351,7 +352,9 @@ func (r *run) judge(ctx context.Context, s *Summary, res *load.Result, results [
 	return nil
 }
 
-func (r *run) print(s *Summary) {
+// print ends with the JSON line, if it was asked for; what is said of serving
+// on comes before it.
+func (r *run) print(s *Summary, stay bool) {
 	for _, b := range r.bad {
 		r.say("不符: %s", b)
 	}
@@ -362,6 +365,10 @@ func (r *run) print(s *Summary) {
 		word = "未通过"
 	}
 	r.say("演示%s", word)
+	if stay {
+		r.say("继续服务: POS %s, 定长 %s, HTTP %s; 报告 %s; Ctrl-C 结束", r.app.Addr("pos"), r.app.Addr("fixed"), r.app.Addr("http"),
+			filepath.Join(r.o.Dir, "data", "recon", r.day.String()))
+	}
 	if r.o.JSON {
 		b, err := json.Marshal(s)
 		if err == nil {
@@ -372,8 +379,6 @@ func (r *run) print(s *Summary) {
 
 // serve leaves the daemon running for whoever wants to try it.
 func (r *run) serve(ctx context.Context) {
-	r.say("继续服务: POS %s, 定长 %s, HTTP %s; 报告 %s; Ctrl-C 结束", r.app.Addr("pos"), r.app.Addr("fixed"), r.app.Addr("http"),
-		filepath.Join(r.o.Dir, "data", "recon", r.day.String()))
 	select {
 	case <-ctx.Done():
 	case err := <-r.app.Failed():
