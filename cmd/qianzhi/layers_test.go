@@ -249,14 +249,19 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	return ok && id.IsExported()
 }
 
-// TestNoRealClock keeps tests from waiting on the wall clock; a bubble of
-// testing/synctest is the place for time.
+// TestNoRealClock keeps code and tests from waiting on the wall clock. Packages
+// whose tests run in a bubble of testing/synctest may sleep there, and so may
+// benchmarks, which measure time.
 func TestNoRealClock(t *testing.T) {
-	for _, s := range sources(t) {
-		bubble := false
+	all := sources(t)
+	bubbles := map[string]bool{}
+	for _, s := range all {
 		for _, imp := range s.file.Imports {
-			bubble = bubble || imp.Path.Value == `"testing/synctest"`
+			bubbles[s.pkg] = bubbles[s.pkg] || imp.Path.Value == `"testing/synctest"`
 		}
+	}
+	for _, s := range all {
+		bubble := s.test && (bubbles[s.pkg] || strings.HasSuffix(s.path, "bench_test.go"))
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			sel, ok := n.(*ast.SelectorExpr)
 			if !ok {

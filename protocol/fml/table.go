@@ -24,6 +24,7 @@ const (
 // shift is where the type stands in a 32-bit id, above the number.
 const shift = 25
 
+// String returns the name used in field tables.
 func (t Type) String() string {
 	switch t {
 	case Short:
