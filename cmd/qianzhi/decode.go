@@ -1,39 +1,15 @@
 package main
 
 import (
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"qianzhi/cmd/internal/inspect"
 	"qianzhi/protocol"
-	"qianzhi/protocol/spec"
 )
-
-// wireFlags are what decode and encode have in common.
-type wireFlags struct {
-	link, side, hex, file, output string
-	bare, unmask                  bool
-	repeat                        int
-}
-
-func (o *wireFlags) common(c *cobra.Command) {
-	f := c.Flags()
-	f.StringVar(&o.link, "link", "", "链路文件 (必需)")
-	f.StringVar(&o.side, "side", "request", "request 或 reply")
-	f.StringVar(&o.file, "file", "", "输入文件, - 为标准输入")
-	f.BoolVar(&o.bare, "bare", false, "报文不带帧头, 从正文开始")
-	if err := c.MarkFlagRequired("link"); err != nil {
-		panic(err) // the flag was defined above
-	}
-}
 
 func decodeCommand() *cobra.Command {
 	var o wireFlags
@@ -57,42 +33,6 @@ func decodeCommand() *cobra.Command {
 	return c
 }
 
-// dialect assembles the link without its keys.
-func (o *wireFlags) dialect() (*protocol.Dialect, error) {
-	if o.side != "request" && o.side != "reply" {
-		return nil, fmt.Errorf("--side: 应为 request 或 reply, 而不是 %q", o.side)
-	}
-	l, err := spec.Load(o.link, os.ReadFile)
-	if err != nil {
-		return nil, err
-	}
-	return l.Assemble(spec.Parts{})
-}
-
-func (o *wireFlags) options() inspect.Options {
-	return inspect.Options{Reply: o.side == "reply", Bare: o.bare, Unmask: o.unmask}
-}
-
-// maxInput bounds what is read from a file or the standard input, in bytes.
-const maxInput = 16 << 20
-
-func (o *wireFlags) input(in io.Reader) ([]byte, error) {
-	switch {
-	case (o.hex == "") == (o.file == ""):
-		return nil, errors.New("需要 --hex 或 --file 之一")
-	case o.hex != "":
-		return hex.DecodeString(strings.Join(strings.Fields(o.hex), ""))
-	case o.file != "-":
-		f, err := os.Open(o.file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	return io.ReadAll(io.LimitReader(in, maxInput))
-}
-
 func (o *wireFlags) decode(cmd *cobra.Command) error {
 	if o.output != "json" && o.output != "table" {
 		return fmt.Errorf("-o: 应为 json 或 table, 而不是 %q", o.output)
@@ -107,35 +47,39 @@ func (o *wireFlags) decode(cmd *cobra.Command) error {
 	}
 	m, err := inspect.Decode(d, msg, o.options())
 	out := cmd.OutOrStdout()
-	if fault := inspect.FaultOf(err); fault != nil {
-		if o.output == "table" {
-			fmt.Fprintln(out, fault.Line())
-			return &exitError{code: 1}
-		}
-		if werr := writeJSON(out, map[string]any{"error": fault}); werr != nil {
-			return werr
-		}
-		return &exitError{code: 1}
+	fault := inspect.FaultOf(err)
+	if err != nil && fault == nil {
+		return err
+	}
+	if err := o.show(out, m, fault); err != nil {
+		return err
 	}
 	switch {
-	case err != nil:
-		return err
-	case o.output == "table":
-		err = m.Table(out)
-	default:
-		err = writeJSON(out, m)
+	case fault != nil:
+		return &exitError{code: 1}
+	case o.repeat > 0:
+		return o.time(out, d, msg)
 	}
-	if err == nil && o.repeat > 0 {
-		err = o.time(out, d, msg)
-	}
-	return err
+	return nil
 }
 
-func writeJSON(out io.Writer, v any) error {
-	j := json.NewEncoder(out)
-	j.SetEscapeHTML(false)
-	j.SetIndent("", " ")
-	return j.Encode(v)
+// show prints the message as far as it could be read, and what is wrong.
+func (o *wireFlags) show(out io.Writer, m *inspect.Message, fault *inspect.Fault) error {
+	if o.output == "json" {
+		if m == nil {
+			return writeJSON(out, map[string]any{"error": fault})
+		}
+		return writeJSON(out, m)
+	}
+	if m != nil {
+		if err := m.Table(out); err != nil {
+			return err
+		}
+	}
+	if fault != nil {
+		fmt.Fprintln(out, fault.Line())
+	}
+	return nil
 }
 
 // time measures what the gateway does with the message: cut, index, validate.

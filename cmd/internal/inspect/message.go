@@ -25,6 +25,7 @@ type Message struct {
 	Fields  []Field           `json:"fields"`
 	Request *Business         `json:"request,omitempty"`
 	Reply   *Business         `json:"reply,omitempty"`
+	Error   *Fault            `json:"error,omitempty"` // of the mapping; the fields are good
 }
 
 // Field is one field of a message. A group has neither value nor hex; the
@@ -64,7 +65,8 @@ func (o Options) side(d *protocol.Dialect) *protocol.Side {
 }
 
 // Decode reads one whole message. The error is a *protocol.Error whose offset
-// counts from the first byte of msg.
+// counts from the first byte of msg; one of class mapping comes with the
+// message, whose fields are good.
 func Decode(d *protocol.Dialect, msg []byte, o Options) (*Message, error) {
 	side := o.side(d)
 	f := protocol.Frame{Body: msg}
@@ -88,7 +90,9 @@ func Decode(d *protocol.Dialect, msg []byte, o Options) (*Message, error) {
 	for _, h := range f.Head {
 		m.Header[h.Head.String()] = h.Val
 	}
-	return m, shift(m.business(d, &f, rec, o), from)
+	err := shift(m.business(d, &f, rec, o), from)
+	m.Error = FaultOf(err)
+	return m, err
 }
 
 // start finds where the body stands in the message.
