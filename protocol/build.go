@@ -135,9 +135,14 @@ func (b *builder) bill(bill *pay.Bill, mv *Move, raw string) error {
 	return err
 }
 
-// identify completes the idempotency key and the original's key.
+// identify completes the idempotency key and the original's key. A message
+// that moves money must carry every part of its key: without one, two payments
+// could share it.
 func (m *Mapping) identify(req *pay.Request, b *builder) error {
 	id := &m.Identity
+	if lacks := m.lacks(req, b); lacks != pay.FNone && req.Op.Money() {
+		return &Error{Class: ClassMapping, Path: lacks.String(), Offset: -1, Want: "a value, it is part of the message's key", Got: "nothing"}
+	}
 	req.Ref.Institution, req.Ref.Kind = id.Institution, req.Op.Kind()
 	req.Ref.Scope = m.scope(req, b.senderDate, b.batch)
 	if b.originalSerial == "" {
@@ -153,6 +158,24 @@ func (m *Mapping) identify(req *pay.Request, b *builder) error {
 	req.Original = &pay.Ref{Institution: id.Institution, Kind: pay.KindPay,
 		Scope: m.scope(req, date, batch), Serial: b.originalSerial}
 	return nil
+}
+
+// lacks returns the first part of the key that the message does not carry.
+func (m *Mapping) lacks(req *pay.Request, b *builder) pay.FieldID {
+	switch {
+	case req.Ref.Serial == "":
+		return pay.FSerial
+	case m.Identity.SerialScope == ScopeSenderDate && b.senderDate == "":
+		return pay.FSenderDate
+	case m.Identity.SerialScope == ScopeBatch && b.batch == "":
+		return pay.FBatch
+	}
+	for _, id := range m.Identity.Scope {
+		if pay.Find(req.More, id) == "" {
+			return id
+		}
+	}
+	return pay.FNone
 }
 
 // scope joins the parts that make a serial unique. The parts are separated by
