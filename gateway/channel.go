@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"qianzhi/gateway/pay"
@@ -33,6 +34,30 @@ type Channel struct {
 	Log     *slog.Logger
 
 	records sync.Pool
+	counts  counts
+}
+
+// Counts is what went through a channel since it was built.
+type Counts struct {
+	Approved, Declined, Unknown uint64 // replies
+	Rejected                    uint64 // frames not understood or not believed
+	Busy                        uint64 // frames that found no place
+	Panics                      uint64
+}
+
+type counts struct{ verdicts, fates [3]atomic.Uint64 }
+
+const (
+	fateRejected = iota
+	fateBusy
+	fatePanic
+)
+
+// Counts returns the present counts.
+func (c *Channel) Counts() Counts {
+	v, f := &c.counts.verdicts, &c.counts.fates
+	return Counts{Unknown: v[pay.Unknown].Load(), Approved: v[pay.Approved].Load(), Declined: v[pay.Declined].Load(),
+		Rejected: f[fateRejected].Load(), Busy: f[fateBusy].Load(), Panics: f[fatePanic].Load()}
 }
 
 // Answer reads one frame, has it handled and builds the frame that answers it.
@@ -61,6 +86,7 @@ func (c *Channel) Answer(ctx context.Context, in protocol.Inbound) (out protocol
 		Raw: append([]byte(nil), in.Frame.Body...)}
 	ask.Redact(req.Via.Raw)
 	rep := c.handle(ctx, req)
+	c.counts.verdicts[rep.Verdict].Add(1)
 	return c.write(asked, &rep, reply)
 }
 
@@ -110,8 +136,9 @@ func (c *Channel) Refuse(ctx context.Context, in protocol.Inbound) (protocol.Fra
 	defer c.records.Put(ask)
 	defer c.records.Put(reply)
 	digest := c.Digest(in.Frame.Body)
+	c.counts.fates[fateBusy].Add(1)
 	asked, err := c.Dialect.ReadRequest(&in.Frame, ask, in.At)
-	c.reject(ctx, in, digest, errors.Join(errBusy, err))
+	c.note(ctx, in, digest, errors.Join(errBusy, err))
 	if asked == nil {
 		return protocol.Frame{}, err
 	}
@@ -146,8 +173,13 @@ func (c *Channel) write(asked *protocol.Asked, rep *pay.Reply, rec *protocol.Rec
 	return f, nil
 }
 
-// reject journals a frame that never became a payment.
+// reject counts and journals a frame that never became a payment.
 func (c *Channel) reject(ctx context.Context, in protocol.Inbound, digest [32]byte, why error) {
+	c.counts.fates[fateRejected].Add(1)
+	c.note(ctx, in, digest, why)
+}
+
+func (c *Channel) note(ctx context.Context, in protocol.Inbound, digest [32]byte, why error) {
 	c.Log.Warn("frame rejected", "event", "QZ220", "link", c.Link, "peer", in.Peer, "bytes", len(in.Frame.Body), "err", why)
 	n := pay.Note{Kind: pay.EvRejected, Link: c.Link, Peer: in.Peer, Count: 1, Length: uint32(len(in.Frame.Body)),
 		Digest: digest, Head: append([]byte(nil), in.Frame.Body[:min(16, len(in.Frame.Body))]...), Text: why.Error()}
@@ -174,6 +206,7 @@ func (c *Channel) record() *protocol.Record {
 func (c *Channel) recovered(ctx context.Context, in protocol.Inbound, out *protocol.Frame, err *error) {
 	if p := recover(); p != nil {
 		*out, *err = protocol.Frame{}, errPanic
+		c.counts.fates[fatePanic].Add(1)
 		c.Log.Error("panic while answering", "event", "QZ999", "link", c.Link, "peer", in.Peer, "panic", p, "stack", string(debug.Stack()))
 	}
 }

@@ -65,10 +65,14 @@ var edges = map[string]string{
 	"cmd/internal/peer":    "*",
 	"cmd/internal/load":    "*",
 	"cmd/internal/demo":    "*",
+	"cmd/internal/control": "gateway/pay gateway/admin",
 	"cmd/internal/sim":     "*",
 	"cmd/internal/keyfile": "protocol/gm protocol/secure",
 	"cmd/internal/inspect": "gateway/pay protocol",
-	"cmd/qianzhi":          "*",
+	"cmd/internal/specdoc": "gateway/pay protocol protocol/spec protocol/frame protocol/iso8583 protocol/fixed protocol/delimited " +
+		"protocol/markup protocol/fml cmd/internal/inspect",
+	"cmd/internal/sniff": "protocol protocol/frame protocol/text protocol/spec conf",
+	"cmd/qianzhi":        "*",
 }
 
 // barred is what the packages marked "*" may still not import.

@@ -59,6 +59,6 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
-	c.AddCommand(serveCommand(), checkCommand(), demoCommand(), decodeCommand(), encodeCommand(), sendCommand(), reconCommand())
+	c.AddCommand(serveCommand(), checkCommand(), demoCommand(), decodeCommand(), encodeCommand(), sendCommand(), reconCommand(), dayCommand(), statusCommand())
 	return c
 }

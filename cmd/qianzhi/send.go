@@ -1,21 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"qianzhi/cmd/internal/inspect"
-	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/cmd/internal/peer"
 	"qianzhi/gateway/pay"
-	"qianzhi/protocol/secure"
-	"qianzhi/protocol/spec"
 )
 
 type sendFlags struct {
@@ -54,7 +50,7 @@ func sendCommand() *cobra.Command {
 	f.StringArrayVar(&o.keys, "key", nil, "链路角色的密钥 角色=文件, 可重复")
 	f.BoolVar(&o.signOn, "sign-on", false, "先签到")
 	f.BoolVar(&o.unmask, "unmask", false, "不屏蔽敏感字段")
-	f.StringVar(&o.fault, "fault", "", "故意出错: bad-seal(MAC 或签名错)、garbage(乱码)")
+	f.StringVar(&o.fault, "fault", "", "故意出错: bad-seal(MAC 或签名错)、garbage(乱码)、half-char(半个汉字)、cut(发一半断开)、duplicate(同一包发两次)、trickle(逐字节发)")
 	f.StringVar(&o.expect, "expect", "", "应有的结论或码")
 	f.DurationVar(&o.timeout, "timeout", time.Minute, "等候应答的时间")
 	for _, name := range []string{"link", "to", "op"} {
@@ -65,21 +61,14 @@ func sendCommand() *cobra.Command {
 	return c
 }
 
-// client is one connection of either transport.
-type client interface {
-	Do(ctx context.Context, req *pay.Request, fault peer.Fault) (pay.Reply, error)
-	Close() error
-}
-
 func (o *sendFlags) run(cmd *cobra.Command) error {
 	req, err := o.request()
 	if err != nil {
 		return err
 	}
-	faults := map[string]peer.Fault{"": peer.Sound, "bad-seal": peer.BadSeal, "garbage": peer.Garbage}
-	fault, ok := faults[o.fault]
-	if !ok {
-		return fmt.Errorf("--fault: 应为 bad-seal 或 garbage, 而不是 %q", o.fault)
+	fault, ok := peer.ParseFault(cmp.Or(o.fault, peer.Sound.String()))
+	if !ok || !fault.OfBytes() {
+		return fmt.Errorf("--fault: 不能是 %q", o.fault)
 	}
 	c, err := o.open()
 	if err != nil {
@@ -117,28 +106,10 @@ func orNil(err error) error {
 	return err
 }
 
-func (o *sendFlags) open() (client, error) {
-	l, err := spec.Load(o.link, os.ReadFile)
+func (o *sendFlags) open() (peer.Client, error) {
+	l, d, err := assemble(o.link, o.keys, 1)
 	if err != nil {
 		return nil, err
 	}
-	keys := secure.Keys{Ring: secure.Ring{}, Roles: map[string]string{}}
-	for _, k := range o.keys {
-		role, file, ok := strings.Cut(k, "=")
-		if !ok {
-			return nil, fmt.Errorf("--key: 应为 角色=文件, 而不是 %q", k)
-		}
-		if keys.Ring[role], err = keyfile.Read(file); err != nil {
-			return nil, err
-		}
-		keys.Roles[role] = role
-	}
-	d, err := l.Assemble(spec.Parts{Keys: keys, Sessions: secure.NewSessions(1), Now: time.Now})
-	if err != nil {
-		return nil, err
-	}
-	if l.Transport == "http" {
-		return peer.NewWeb(d, l, o.to)
-	}
-	return peer.Dial(d, o.to), nil
+	return dial(l, d, o.to)
 }

@@ -9,6 +9,7 @@ import (
 
 	"qianzhi/adapters/mis"
 	"qianzhi/gateway"
+	"qianzhi/gateway/admin"
 	"qianzhi/gateway/http"
 	"qianzhi/gateway/journal"
 	"qianzhi/gateway/journal/sqlite"
@@ -30,13 +31,15 @@ type App struct {
 	runner  *reconcile.Runner
 	orders  chan order
 	addrs   map[string]string
+	doors   []*gateway.Channel // of the banks
+	admin   *admin.Server
 }
 
 // Start opens the journal, recovers what was open, and serves. On an error
 // everything that had started is stopped again.
 func (p *Plan) Start(ctx context.Context) (*App, error) {
 	a := &App{plan: p, log: p.log, stack: newStack(p.log), orders: make(chan order), addrs: map[string]string{}}
-	for _, step := range []func(context.Context) error{a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNight, a.openLinks} {
+	for _, step := range []func(context.Context) error{a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNight, a.openAdmin, a.openLinks} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
@@ -46,7 +49,12 @@ func (p *Plan) Start(ctx context.Context) (*App, error) {
 
 // Close refuses new work, waits for what was admitted and stops everything in
 // reverse order of its start.
-func (a *App) Close() error { return a.stack.close(a.plan.Config.Node.Drain) }
+func (a *App) Close() error {
+	if a.admin != nil {
+		a.admin.Drain()
+	}
+	return a.stack.close(a.plan.Config.Node.Drain)
+}
 
 // Attach runs something beside the daemon that stops with it.
 func (a *App) Attach(name string, run func(context.Context) error) {
@@ -175,6 +183,9 @@ func (a *App) listen(ctx context.Context, d *door, h gateway.Handler) error {
 	}
 	ch := &gateway.Channel{Link: d.opts.ID, Handler: h, Dialect: d.dialect, Funds: d.link.Taken(), Allow: allow, Max: d.link.MaxAmount(),
 		Timeout: d.link.Timeouts.Channel, Digest: gm.SumSM3, Now: a.plan.now, Rejects: a.journal, Log: a.log}
+	if h == a.engine {
+		a.doors = append(a.doors, ch)
+	}
 	if d.link.Transport == "http" {
 		return a.listenHTTP(d, ch)
 	}

@@ -123,7 +123,7 @@ func TestRoutesAreChecked(t *testing.T) {
 func clockwork(t *testing.T, file string) *App {
 	t.Helper()
 	p := prepare(t, file)
-	p.links, p.mis, p.socks = nil, nil, nil
+	p.links, p.mis, p.socks, p.Config.Admin.Socket = nil, nil, nil, "" // real sockets do not wait in a bubble
 	a, err := p.Start(context.Background())
 	if err != nil {
 		t.Fatal(err)

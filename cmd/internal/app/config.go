@@ -32,6 +32,13 @@ type Config struct {
 	Routes    []RouteOptions
 	Policy    Policy
 	Reconcile Reconcile
+	Admin     Admin
+}
+
+// Admin is the daemon's own door.
+type Admin struct {
+	Socket string `yaml:"socket"` // under node.data; only the daemon's user can open it; empty: no such door
+	Listen string `yaml:"listen"` // loopback address for health and metrics; empty: none
 }
 
 // Node is the process itself.
@@ -201,7 +208,7 @@ func Load(name string) (*Config, error) {
 		name string
 		opts any
 	}{{"node", &c.Node}, {"calendar", &c.Calendar}, {"journal", &c.Journal}, {"keys", &c.Keys}, {"links", &c.Links}, {"hosts", &c.Hosts},
-		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}} {
+		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"admin", &c.Admin}} {
 		if err := f.Section(s.name, s.opts); err != nil {
 			return nil, err
 		}
@@ -267,6 +274,9 @@ func (c *Config) link(file string) (*spec.Link, error) {
 
 // legKinds are the legs that the engine drives.
 var legKinds = map[string]pay.LegKind{"post": pay.LegPost}
+
+// Socket returns the path of the admin socket.
+func (c *Config) Socket() string { return c.data(c.Admin.Socket) }
 
 // Reports returns the folder of the reconciliation reports.
 func (c *Config) Reports() string { return c.data("recon") }

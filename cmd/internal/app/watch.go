@@ -1,0 +1,116 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"qianzhi/gateway/admin"
+	"qianzhi/gateway/pay"
+)
+
+// openAdmin opens the daemon's own door, before the banks' doors so that a
+// start that hangs can be looked at.
+func (a *App) openAdmin(context.Context) error {
+	c := a.plan.Config
+	if c.Admin.Socket == "" {
+		return nil
+	}
+	s, err := admin.New(admin.Options{Socket: c.Socket(), Listen: c.Admin.Listen, Control: control{a}, Status: a.Status, Samples: a.samples, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.admin = s
+	a.stack.push(task{name: "admin", run: s.Run})
+	return nil
+}
+
+// control is the app as the admin door commands it.
+type control struct{ a *App }
+
+// Cut ends the running accounting day.
+func (c control) Cut(ctx context.Context, next pay.Day) error { return c.a.Cut(ctx, next) }
+
+// Reconcile runs the reconciliation of a day.
+func (c control) Reconcile(ctx context.Context, day pay.Day) ([]admin.Run, error) {
+	results, err := c.a.Reconcile(ctx, day)
+	if err != nil {
+		return nil, err
+	}
+	runs := make([]admin.Run, 0, len(results))
+	for _, r := range results {
+		runs = append(runs, admin.Run{Channel: r.Channel, Version: r.Version, Verdict: r.Verdict.String(), Exit: r.Verdict.Exit(), Why: r.Why,
+			Report: filepath.Join(c.a.plan.Config.Reports(), day.String(), r.Channel, "r"+strconv.Itoa(r.Version), "report.txt")})
+	}
+	return runs, nil
+}
+
+// Status returns the daemon in one look.
+func (a *App) Status() admin.Status {
+	st := admin.Status{Day: a.journal.Day(), Node: a.plan.Config.Node.ID, Unknown: a.Waiting(), Problems: []admin.Problem{}}
+	for _, ch := range a.doors {
+		n := ch.Counts()
+		st.Links = append(st.Links, admin.Link{ID: ch.Link, Addr: a.Addr(ch.Link), Approved: n.Approved, Declined: n.Declined, Unknown: n.Unknown,
+			Rejected: n.Rejected, Busy: n.Busy, Panics: n.Panics})
+	}
+	for i, s := range a.plan.socks {
+		h := admin.Host{ID: a.plan.Config.Hosts[i].ID, Conns: s.Up()}
+		st.Hosts = append(st.Hosts, h)
+		if h.Conns == 0 {
+			st.Problems = append(st.Problems, admin.Problem{Part: "host " + h.ID, Text: "未连接"})
+		}
+	}
+	st.Problems = append(st.Problems, a.journalProblems()...)
+	return st
+}
+
+func (a *App) journalProblems() []admin.Problem {
+	var out []admin.Problem
+	j := a.journal.Stats()
+	if j.Down {
+		out = append(out, admin.Problem{Part: "journal", Text: "流水不可写: " + j.LastError, Fatal: true})
+	}
+	if j.Damaged != "" {
+		out = append(out, admin.Problem{Part: "journal", Text: "启动时切除了损坏的尾部: " + j.Damaged})
+	}
+	if day, want := a.journal.Day(), a.plan.cal.Day(a.plan.now()); day < want {
+		out = append(out, admin.Problem{Part: "calendar", Text: fmt.Sprintf("账务日期仍为 %s, 应为 %s", day, want)})
+	}
+	return out
+}
+
+// samples are the figures of the metrics page.
+func (a *App) samples() []admin.Sample {
+	st, j := a.Status(), a.journal.Stats()
+	fatal := 0.0
+	for _, p := range st.Problems {
+		if p.Fatal {
+			fatal = 1
+		}
+	}
+	out := []admin.Sample{
+		{Name: "qianzhi_up", Help: "1 unless no payment can be taken", Value: 1 - fatal},
+		{Name: "qianzhi_business_day", Help: "running accounting day as YYYYMMDD", Value: float64(st.Day)},
+		{Name: "qianzhi_unknown_payments", Help: "payments in doubt", Value: float64(st.Unknown)},
+		{Name: "qianzhi_journal_pending_rows", Help: "rows that wait for a commit", Value: float64(j.Pending)},
+		{Name: "qianzhi_journal_rows_total", Help: "rows committed since the start", Counter: true, Value: float64(j.Rows)},
+		{Name: "qianzhi_journal_commits_total", Help: "commits since the start", Counter: true, Value: float64(j.Batches)},
+		{Name: "qianzhi_journal_failures_total", Help: "commits that failed since the start", Counter: true, Value: float64(j.Failures)},
+	}
+	for _, l := range st.Links {
+		for verdict, n := range map[string]uint64{"approved": l.Approved, "declined": l.Declined, "unknown": l.Unknown} {
+			out = append(out, admin.Sample{Name: "qianzhi_replies_total", Help: "replies since the start", Counter: true, Value: float64(n),
+				Labels: [][2]string{{"link", l.ID}, {"verdict", verdict}}})
+		}
+		for fate, n := range map[string]uint64{"rejected": l.Rejected, "busy": l.Busy, "panic": l.Panics} {
+			out = append(out, admin.Sample{Name: "qianzhi_frames_refused_total", Help: "frames without a business reply", Counter: true, Value: float64(n),
+				Labels: [][2]string{{"link", l.ID}, {"why", fate}}})
+		}
+	}
+	for _, h := range st.Hosts {
+		out = append(out, admin.Sample{Name: "qianzhi_host_connections", Help: "open connections to a counterparty", Value: float64(h.Conns),
+			Labels: [][2]string{{"host", h.ID}}})
+	}
+	return out
+}
