@@ -161,7 +161,7 @@ func (k *compiler) loop(f *Field, prefix string, outer, before []cell) (cell, er
 	case f.Max <= 0:
 		return x, errors.New("max: want the most entries")
 	}
-	if x.id, err = k.define(protocol.FieldSpec{Name: prefix + f.Loop, Title: f.Title, Group: true}); err != nil {
+	if x.id, err = k.define(protocol.FieldSpec{Name: prefix + f.Loop, Title: f.Title, Group: true, Max: l.max}); err != nil {
 		return x, err
 	}
 	if l.cells, err = k.cells(f.Fields, prefix+f.Loop+".", nil); err != nil {

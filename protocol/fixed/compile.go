@@ -140,7 +140,7 @@ func (k *compiler) loop(f *Field, prefix string, outer, before []cell) (cell, er
 	case l.times > 0 && (l.max == 0 || l.max > l.times):
 		l.max = l.times
 	}
-	if x.id, err = k.define(protocol.FieldSpec{Name: prefix + f.Loop, Title: f.Title, Group: true}); err != nil {
+	if x.id, err = k.define(protocol.FieldSpec{Name: prefix + f.Loop, Title: f.Title, Group: true, Max: l.max}); err != nil {
 		return x, err
 	}
 	if l.cells, err = k.cells(f.Fields, prefix+f.Loop+".", nil); err != nil {

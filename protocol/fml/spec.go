@@ -195,7 +195,7 @@ func (k *compiler) loop(f *Field, in int) error {
 	}
 	n := len(k.c.loops)
 	k.c.loops = append(k.c.loops, loop{name: f.Loop, id: uint16(len(k.layout)), max: f.Max, from: len(k.c.fields)})
-	k.layout = append(k.layout, protocol.FieldSpec{Name: f.Loop, Title: f.Title, Group: true})
+	k.layout = append(k.layout, protocol.FieldSpec{Name: f.Loop, Title: f.Title, Group: true, Max: f.Max})
 	err := k.fields(f.Fields, n)
 	k.c.loops[n].to = len(k.c.fields)
 	return err

@@ -206,7 +206,7 @@ func (k *compiler) field(at *node, f *Field, path, prefix string) error {
 		return errors.New("fields: none")
 	}
 	n.kind, n.max = group, f.Max
-	if err := k.define(n, protocol.FieldSpec{Name: n.path, Title: f.Title, Group: true}); err != nil {
+	if err := k.define(n, protocol.FieldSpec{Name: n.path, Title: f.Title, Group: true, Max: f.Max}); err != nil {
 		return err
 	}
 	return k.fields(n, f.Fields, n.path+".")

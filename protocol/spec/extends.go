@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -186,4 +187,37 @@ func find(list *yaml.Node, id string) *yaml.Node {
 func removed(n *yaml.Node) bool {
 	v := lookup(n, "remove")
 	return v != nil && v.Value == "true"
+}
+
+// Merged returns a link file with what it extends laid under it, as one YAML
+// text that extends nothing.
+func Merged(name string, open func(name string) ([]byte, error)) ([]byte, error) {
+	n, err := load(name, open, maxExtends)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := decode(name, n); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	e := yaml.NewEncoder(&out)
+	e.SetIndent(2)
+	if err := e.Encode(expanded(n)); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), e.Close()
+}
+
+// expanded writes out what aliases stand for: the anchor may be in a part of the
+// base that is gone.
+func expanded(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return expanded(n.Alias)
+	}
+	out := *n
+	out.Anchor, out.Content = "", make([]*yaml.Node, len(n.Content))
+	for i, c := range n.Content {
+		out.Content[i] = expanded(c)
+	}
+	return &out
 }

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"io/fs"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -148,6 +149,62 @@ func TestEveryCodeCanBeSaid(t *testing.T) {
 				if got, _ := d.Map.Meaning(wire); got != v {
 					t.Errorf("%s: %s/%s is written %q, which the sender reads as %s", name, v, c, wire, got)
 				}
+			}
+		}
+	}
+}
+
+// TestMergedIsTheSameLink shows every shipped link, and a variant, as one file
+// that reads as the same link.
+func TestMergedIsTheSameLink(t *testing.T) {
+	files := shelf{"links/v.yaml": "extends: kiosk-socket.yaml\nid: v\nfml: {request: {encoding: utf-8}}\ncodes: [{code: format, wire: \"200001\", remove: true}]\n"}
+	names, err := fs.Glob(conf.Files, "links/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, "links/v.yaml") {
+		want, err := Load(name, files.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := Merged(name, files.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse(name, text)
+		if err != nil {
+			t.Errorf("%v\n%s", err, text)
+			continue
+		}
+		for _, l := range []*Link{got, want} {
+			forgetLines(l)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: another link", name)
+		}
+	}
+}
+
+// forgetLines drops what two files with the same content differ in.
+func forgetLines(l *Link) {
+	lines := func(ms Moves) {
+		for i := range ms {
+			ms[i].Line = 0
+		}
+	}
+	for i := range l.HTTP.Headers {
+		l.HTTP.Headers[i].Line = 0
+	}
+	for i := range l.Messages {
+		for _, d := range []*Direction{&l.Messages[i].Request, &l.Messages[i].Reply} {
+			for j := range d.When {
+				d.When[j].Line = 0
+			}
+			lines(d.Map)
+			lines(d.Maybe)
+			if d.Bills != nil {
+				lines(d.Bills.Map)
+				lines(d.Bills.Maybe)
 			}
 		}
 	}

@@ -62,6 +62,17 @@ type Codecs struct {
 	FML       *Pair[fml.Spec]       `yaml:"fml"`       // printed FML32 buffers of Tuxedo
 }
 
+// Name returns the key of the layout that is set, "" when none is.
+func (c *Codecs) Name() string {
+	for name, set := range map[string]bool{"iso8583": c.ISO8583 != nil, "fixed": c.Fixed != nil, "delimited": c.Delimited != nil,
+		"json": c.JSON != nil, "xml": c.XML != nil, "kv": c.KV != nil, "fml": c.FML != nil} {
+		if set {
+			return name
+		}
+	}
+	return ""
+}
+
 // Pair is a layout for each direction.
 type Pair[S any] struct {
 	Request S `yaml:"request"` // from the sender

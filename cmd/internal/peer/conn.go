@@ -14,16 +14,6 @@ import (
 	"qianzhi/protocol"
 )
 
-// Fault is something done to a message on purpose.
-type Fault uint8
-
-// The faults.
-const (
-	Sound   Fault = iota
-	BadSeal       // MAC or signature changed
-	Garbage       // bytes that are no frame
-)
-
 // acceptor is an Auth that takes the keys of a sign-on reply.
 type acceptor interface {
 	Accept(req *pay.Request, rep *pay.Reply) error
@@ -64,19 +54,13 @@ func (c *Conn) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply
 	if err != nil {
 		return pay.Reply{}, err
 	}
-	if fault == BadSeal {
-		f.Body[len(f.Body)-1] ^= 1
-	}
+	fault.body(f.Body)
 	out, err := c.d.Request.Framer.Append(nil, f)
 	if err != nil {
 		return pay.Reply{}, err
 	}
-	if fault == Garbage {
-		for i := range out {
-			out[i] ^= 0xA5
-		}
-	}
-	in, err := c.exchange(ctx, out)
+	pieces, last := fault.wire(out)
+	in, err := c.exchange(ctx, pieces, last)
 	if err != nil {
 		return pay.Reply{}, errors.Join(err, c.Close())
 	}
@@ -90,7 +74,9 @@ func (c *Conn) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply
 	return rep, err
 }
 
-func (c *Conn) exchange(ctx context.Context, out []byte) (protocol.Frame, error) {
+// exchange writes a message in pieces and reads one reply; last is true when
+// the connection ends with the message.
+func (c *Conn) exchange(ctx context.Context, pieces [][]byte, last bool) (protocol.Frame, error) {
 	if c.nc == nil {
 		var d net.Dialer
 		nc, err := d.DialContext(ctx, "tcp", c.addr)
@@ -106,8 +92,13 @@ func (c *Conn) exchange(ctx context.Context, out []byte) (protocol.Frame, error)
 	if err := c.nc.SetDeadline(deadline); err != nil {
 		return protocol.Frame{}, err
 	}
-	if _, err := c.nc.Write(out); err != nil {
-		return protocol.Frame{}, err
+	for _, out := range pieces {
+		if _, err := c.nc.Write(out); err != nil {
+			return protocol.Frame{}, err
+		}
+	}
+	if last {
+		return protocol.Frame{}, ErrClosed
 	}
 	chunk := make([]byte, 4096)
 	for {

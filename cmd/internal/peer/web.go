@@ -49,6 +49,8 @@ func (w *Web) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply,
 	switch fault {
 	case BadSeal: // the signature of other bytes
 		f.Set(protocol.HeadNonce, "forged-"+f.Get(protocol.HeadNonce))
+	case HalfChar:
+		half(f.Body)
 	case Garbage:
 		for i := range f.Body {
 			f.Body[i] ^= 0xA5

@@ -1,0 +1,224 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol"
+)
+
+// Handler decides what a host says to a request.
+type Handler interface {
+	Do(ctx context.Context, req *pay.Request) pay.Reply
+}
+
+// Host is the answering end of a link: it listens, answers, and does what its
+// script says to answers.
+type Host struct {
+	Dialect *protocol.Dialect
+	Handler Handler
+	Script  *Script
+	Now     func() time.Time
+	Pause   func(ctx context.Context, d time.Duration) error // of slow and late answers
+	Note    func(line string)                                // takes one line for each message
+}
+
+// most requests of one connection that are answered at once.
+const maxAnswering = 64
+
+// packet is what is written to a connection in one go.
+type packet struct {
+	pieces [][]byte
+	hold   bool // waits for the next packet
+	last   bool // the connection closes behind it
+}
+
+// Serve answers connections until ctx ends.
+func (h *Host) Serve(ctx context.Context, ln net.Listener) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return err
+		}
+		wg.Go(func() { h.serve(ctx, nc) })
+	}
+}
+
+// serve reads one connection; each request is answered on a goroutine of its
+// own, all answers are written by one. A sender that stops sending still gets
+// its answers.
+func (h *Host) serve(ctx context.Context, nc net.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	out := make(chan packet, maxAnswering)
+	var answering, writing sync.WaitGroup
+	writing.Go(func() {
+		defer cancel() // nobody takes answers any more
+		write(nc, out)
+	})
+	slots := make(chan struct{}, maxAnswering)
+	err := h.read(nc, func(f protocol.Frame) {
+		slots <- struct{}{}
+		answering.Go(func() {
+			defer func() { <-slots }()
+			h.answer(ctx, f, out)
+		})
+	})
+	if err != nil {
+		h.Note(fmt.Sprintf("%s 断开: %v", nc.RemoteAddr(), err))
+		cancel()
+	}
+	answering.Wait()
+	close(out)
+	writing.Wait()
+}
+
+// read cuts the stream into requests until it ends. The end of the stream is
+// no error: answers may still be on their way.
+func (h *Host) read(nc net.Conn, take func(protocol.Frame)) error {
+	var buf []byte
+	chunk := make([]byte, 4096)
+	for {
+		f, n, err := h.Dialect.Request.Framer.Next(buf)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			if len(f.Body) > 0 {
+				f.Body = slices.Clone(f.Body)
+				take(f)
+			}
+			buf = append(buf[:0], buf[n:]...)
+			continue
+		}
+		n, err = nc.Read(chunk)
+		if n == 0 && err != nil {
+			return nil
+		}
+		buf = append(buf, chunk[:n]...)
+	}
+}
+
+// write sends what is answered until there is no more, or the connection ends.
+func write(nc net.Conn, out <-chan packet) {
+	defer nc.Close()
+	var held []byte
+	for p := range out {
+		if p.hold {
+			held = slices.Concat(append([][]byte{held}, p.pieces...)...)
+			continue
+		}
+		p.pieces[0], held = slices.Concat(held, p.pieces[0]), nil
+		for _, b := range p.pieces {
+			if _, err := nc.Write(b); err != nil {
+				return
+			}
+		}
+		if p.last {
+			return
+		}
+	}
+	if len(held) > 0 {
+		_, _ = nc.Write(held) // the connection ends here either way
+	}
+}
+
+func (h *Host) answer(ctx context.Context, f protocol.Frame, out chan<- packet) {
+	asked, err := h.Dialect.ReadRequest(&f, new(protocol.Record), h.Now())
+	if asked == nil {
+		h.Note(fmt.Sprintf("不能识别的报文: %v", err))
+		return
+	}
+	var t Trouble
+	rep := pay.Answer(pay.Declined, refusal(err))
+	if err == nil {
+		t = h.Script.Next(asked.Request)
+		if t.Fault == Slow && h.Pause(ctx, t.For) != nil {
+			return
+		}
+		rep = h.do(ctx, asked.Request, t)
+	}
+	defer func() { h.Note(line(asked, &rep, t, err)) }()
+	if t.Fault == Silence || t.Fault == Late && h.Pause(ctx, t.For) != nil {
+		return
+	}
+	if err := h.send(ctx, asked, &rep, t.Fault, out); err != nil {
+		h.Note(fmt.Sprintf("应答写不出: %v", err))
+	}
+}
+
+func refusal(err error) pay.Code {
+	var e *protocol.Error
+	switch {
+	case errors.Is(err, protocol.ErrSignOn):
+		return pay.CodeSignOn
+	case errors.As(err, &e) && e.Class == protocol.ClassAuth:
+		return pay.CodeAuth
+	}
+	return pay.CodeFormat
+}
+
+func (h *Host) do(ctx context.Context, req *pay.Request, t Trouble) pay.Reply {
+	if t.Fault == Decline {
+		return pay.Answer(pay.Declined, pay.CodeRefused)
+	}
+	rep := h.Handler.Do(ctx, req)
+	if issuer, ok := h.Dialect.Request.Auth.(protocol.Issuer); ok && req.Op == pay.SignOn && rep.Verdict == pay.Approved {
+		if err := issuer.Issue(req, &rep); err != nil {
+			return pay.Answer(pay.Declined, pay.CodeRefused)
+		}
+	}
+	return rep
+}
+
+func (h *Host) send(ctx context.Context, asked *protocol.Asked, rep *pay.Reply, fault Fault, out chan<- packet) error {
+	f, err := h.Dialect.AppendReply(asked, rep, new(protocol.Record))
+	if err != nil {
+		return err
+	}
+	fault.body(f.Body)
+	b, err := h.Dialect.Reply.Framer.Append(nil, f)
+	if err != nil {
+		return err
+	}
+	p := packet{hold: fault == Joined}
+	p.pieces, p.last = fault.wire(b)
+	select {
+	case out <- p:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// line tells in one line what was asked, answered and done to the answer.
+func line(asked *protocol.Asked, rep *pay.Reply, t Trouble, err error) string {
+	if err != nil {
+		return fmt.Sprintf("拒绝 %s: %v", rep.Code, err)
+	}
+	req := asked.Request
+	s := fmt.Sprintf("%s 流水 %s 户号 %s 金额 %s: %s/%s", req.Op, req.Ref.Serial, pay.Account.Masked(req.Account), req.Amount.Yuan(), rep.Verdict, rep.Code)
+	if t.Fault != Sound {
+		s += " 故障 " + t.Fault.String()
+	}
+	if t.For > 0 {
+		s += "=" + t.For.String()
+	}
+	return s
+}

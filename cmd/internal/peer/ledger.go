@@ -1,0 +1,202 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"qianzhi/gateway/pay"
+)
+
+// Ledger is what a simulated host knows: customers with bills, if it has any,
+// and the payments it took. It lives in memory, forgets nothing and is safe for
+// concurrent use.
+type Ledger struct {
+	customers int // 0: anybody may pay anything, as at a card centre
+
+	mu       sync.Mutex
+	payments map[key]*payment
+	paid     map[string]key // bill: the payment that closed it
+	count    int
+}
+
+type key struct{ scope, serial string }
+
+type payment struct {
+	reference, account string
+	amount             pay.Amount
+	bills              []string
+	reversed           bool
+	tombstone          bool // reversed before it came
+}
+
+// NewLedger builds a ledger with n customers, or, for n = 0, one that takes
+// every charge.
+func NewLedger(n int) *Ledger {
+	return &Ledger{customers: n, payments: map[key]*payment{}, paid: map[string]key{}}
+}
+
+// Account returns the number of a customer, counted from 0.
+func Account(i int) string { return fmt.Sprintf("0512%06d", i+1) }
+
+// bills are what a customer owed at first: two months.
+func bills(account string) []pay.Bill {
+	return []pay.Bill{
+		{ID: account + "2511", Month: "202511", Amount: 20000, Principal: 19000, Penalty: 1000},
+		{ID: account + "2512", Month: "202512", Amount: 10150, Principal: 10150},
+	}
+}
+
+func (l *Ledger) known(account string) bool {
+	var n int
+	if _, err := fmt.Sscanf(account, "0512%06d", &n); err != nil {
+		return false
+	}
+	return n >= 1 && n <= l.customers && Account(n-1) == account
+}
+
+// Do answers one request.
+func (l *Ledger) Do(_ context.Context, req *pay.Request) pay.Reply {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch req.Op {
+	case pay.Query:
+		return l.query(req)
+	case pay.Pay, pay.CardPay:
+		return l.pay(req)
+	case pay.Reverse, pay.Cancel, pay.Refund:
+		return l.undo(req)
+	case pay.Status:
+		return l.status(req)
+	case pay.SignOn, pay.SignOff, pay.Echo:
+		return pay.Answer(pay.Approved, pay.CodeOK)
+	}
+	return pay.Answer(pay.Declined, pay.CodeNotAllowed)
+}
+
+func (l *Ledger) open(account string) (open []pay.Bill, sum pay.Amount) {
+	for _, b := range bills(account) {
+		if _, paid := l.paid[b.ID]; !paid {
+			open, sum = append(open, b), sum+b.Amount
+		}
+	}
+	return open, sum
+}
+
+func (l *Ledger) query(req *pay.Request) pay.Reply {
+	if !l.known(req.Account) {
+		return pay.Answer(pay.Declined, pay.CodeNoCustomer)
+	}
+	rep := pay.Answer(pay.Approved, pay.CodeOK)
+	rep.Bills, rep.Amount = l.open(req.Account)
+	rep.More = []pay.Field{{ID: pay.FAccount, Val: req.Account}, {ID: pay.FName, Val: "张三"}, {ID: pay.FAddress, Val: "人民路1号"}}
+	return rep
+}
+
+func (l *Ledger) pay(req *pay.Request) pay.Reply {
+	k := key{req.Ref.Scope, req.Ref.Serial}
+	if p := l.payments[k]; p != nil {
+		switch {
+		case p.tombstone:
+			return pay.Answer(pay.Declined, pay.CodeTombstone)
+		case p.account != req.Account || p.amount != req.Amount:
+			return pay.Answer(pay.Declined, pay.CodeDuplicate)
+		case p.reversed:
+			return pay.Answer(pay.Declined, pay.CodeReversed)
+		}
+		return p.approved()
+	}
+	p := &payment{account: req.Account, amount: req.Amount}
+	if l.customers > 0 {
+		if code := l.post(req, p); code != pay.CodeOK {
+			return pay.Answer(pay.Declined, code)
+		}
+	}
+	l.count++
+	p.reference = fmt.Sprintf("%012d", l.count)
+	for _, id := range p.bills {
+		l.paid[id] = k
+	}
+	l.payments[k] = p
+	return p.approved()
+}
+
+// post chooses the bills that a payment closes: those it names, else all that
+// are open; their sum must be the amount.
+func (l *Ledger) post(req *pay.Request, p *payment) pay.Code {
+	if !l.known(req.Account) {
+		return pay.CodeNoCustomer
+	}
+	open, sum := l.open(req.Account)
+	if len(open) == 0 {
+		return pay.CodeNothingOwed
+	}
+	named := map[string]bool{}
+	for _, b := range req.Bills {
+		named[b.ID] = true
+	}
+	if len(named) > 0 {
+		sum = 0
+	}
+	for _, b := range open {
+		if len(named) == 0 || named[b.ID] {
+			p.bills = append(p.bills, b.ID)
+		}
+		if named[b.ID] {
+			sum += b.Amount
+		}
+	}
+	if sum != req.Amount || len(named) > len(p.bills) {
+		return pay.CodeAmount
+	}
+	return pay.CodeOK
+}
+
+func (p *payment) approved() pay.Reply {
+	rep := pay.Answer(pay.Approved, pay.CodeOK)
+	rep.Amount, rep.Serial = p.amount, p.reference
+	return rep
+}
+
+func (l *Ledger) original(req *pay.Request) (key, *payment) {
+	if req.Original == nil {
+		return key{}, nil
+	}
+	k := key{req.Original.Scope, req.Original.Serial}
+	return k, l.payments[k]
+}
+
+func (l *Ledger) undo(req *pay.Request) pay.Reply {
+	k, p := l.original(req)
+	switch {
+	case k == key{}:
+		return pay.Answer(pay.Declined, pay.CodeOriginal)
+	case p == nil && req.Op == pay.Reverse:
+		l.payments[k] = &payment{tombstone: true, reversed: true}
+		return pay.Answer(pay.Approved, pay.CodeNoEffect)
+	case p == nil:
+		return pay.Answer(pay.Declined, pay.CodeOriginal)
+	case p.tombstone:
+		return pay.Answer(pay.Approved, pay.CodeNoEffect)
+	case p.reversed:
+		return pay.Answer(pay.Approved, pay.CodeReversed)
+	case req.Amount != 0 && req.Amount != p.amount:
+		return pay.Answer(pay.Declined, pay.CodeAmount)
+	}
+	p.reversed = true
+	for _, id := range p.bills {
+		delete(l.paid, id)
+	}
+	return p.approved()
+}
+
+func (l *Ledger) status(req *pay.Request) pay.Reply {
+	_, p := l.original(req)
+	switch {
+	case p == nil:
+		return pay.Answer(pay.Unknown, pay.CodeNotFoundYet)
+	case p.reversed:
+		return pay.Answer(pay.Declined, pay.CodeReversed)
+	}
+	return p.approved()
+}
