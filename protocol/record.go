@@ -8,6 +8,7 @@ type FieldSpec struct {
 	Title string // what the interface document calls it
 	Mask  pay.Mask
 	Group bool // a loop: its nodes have children and no value
+	Max   int  // of a loop: most turns, 0 for no bound
 	Bytes bool // the value is raw bytes, shown as hex
 }
 
