@@ -59,6 +59,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
-	c.AddCommand(serveCommand(), checkCommand(), demoCommand(), decodeCommand(), encodeCommand(), sendCommand(), reconCommand(), dayCommand(), statusCommand())
+	c.AddCommand(serveCommand(), checkCommand(), demoCommand(), decodeCommand(), encodeCommand(), sendCommand(), reconCommand(), dayCommand(), statusCommand(),
+		specCommand(), simCommand())
 	return c
 }
