@@ -38,7 +38,9 @@ func TestThereAndBack(t *testing.T) {
 	}{
 		"pos-cup": {"../../../conf/links/pos-cup.yaml", text.GB18030, true}, "bank-fixed": {"../../../conf/links/bank-fixed.yaml", text.GB18030, true},
 		"bank-http": {"../../../conf/links/bank-http.yaml", text.UTF8, false}, "mis": {"../../../conf/links/mis.yaml", text.UTF8, false},
-		"e2-fixed": {"../../../testdata/links/e2-fixed.yaml", text.GB18030, true},
+		"bank-delimited": {"../../../conf/links/bank-delimited.yaml", text.GBK, true}, "bank-xml": {"../../../conf/links/bank-xml.yaml", text.GBK, false},
+		"kiosk-socket": {"../../../conf/links/kiosk-socket.yaml", text.GBK, false},
+		"e2-fixed":     {"../../../testdata/links/e2-fixed.yaml", text.GB18030, true},
 	} {
 		d := dialect(t, c.link)
 		cases := wiretest.Load(t, "../../../testdata/wire/"+folder, c.charset)

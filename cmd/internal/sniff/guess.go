@@ -52,6 +52,7 @@ type candidate struct {
 	options string // as a link file has it
 	bonus   int    // for framings that leave nothing to chance
 	end     bool   // cut at end bytes, so an exact fit proves little
+	blank   int    // bytes of a length filled up with blanks: one must be there
 }
 
 // limit is the max of the framings that are tried and proposed.
@@ -59,35 +60,35 @@ const limit = "max: 65536"
 
 func candidates() []candidate {
 	out := []candidate{
-		{"46 字节报文头(银联主机), 长度在前", `{length: {kind: ascii, bytes: 4, counts: header}, header: {bytes: 46, length: {at: 2, kind: ascii, bytes: 4, counts: header}}, ` + limit + `}`, 12, false},
-		{"STX/ETX", `{start: "02", end: "03", ` + limit + `}`, 4, true},
-		{"按行, CRLF 结尾", `{end: 'text:\r\n', ` + limit + `}`, 1, true},
-		{"按行, LF 结尾", `{end: 'text:\n', ` + limit + `}`, 0, true},
-		{"没有帧头, 一次连接一个报文", `{length: {kind: none}, ` + limit + `}`, -25, true},
+		{"46 字节报文头(银联主机), 长度在前", `{length: {kind: ascii, bytes: 4, counts: header}, header: {bytes: 46, length: {at: 2, kind: ascii, bytes: 4, counts: header}}, ` + limit + `}`, 12, false, 0},
+		{"STX/ETX", `{start: "02", end: "03", ` + limit + `}`, 4, true, 0},
+		{"按行, CRLF 结尾", `{end: 'text:\r\n', ` + limit + `}`, 1, true, 0},
+		{"按行, LF 结尾", `{end: 'text:\n', ` + limit + `}`, 0, true, 0},
+		{"没有帧头, 一次连接一个报文", `{length: {kind: none}, ` + limit + `}`, -25, true, 0},
 	}
-	for _, pre := range []struct{ what, length string }{{"2 字节二进制", "kind: binary, bytes: 2"}, {"4 位 ASCII", "kind: ascii, bytes: 4"},
-		{"2 字节 BCD", "kind: bcd, bytes: 2"}} {
+	for _, pre := range []struct{ what, length string }{{"2 字节二进制", "kind: binary, bytes: 2"}, {"4 位 ASCII ", "kind: ascii, bytes: 4"},
+		{"2 字节 BCD ", "kind: bcd, bytes: 2"}} {
 		out = append(out,
-			candidate{pre.what + "长度, TPDU 与 6 字节报文头(POS 终端)", "{length: {" + pre.length + ", counts: header}, tpdu: {}, header: {bytes: 6}, " + limit + "}", 8, false},
-			candidate{pre.what + "长度, TPDU", "{length: {" + pre.length + ", counts: header}, tpdu: {}, " + limit + "}", 4, false})
+			candidate{pre.what + "长度, TPDU 与 6 字节报文头(POS 终端)", "{length: {" + pre.length + ", counts: header}, tpdu: {}, header: {bytes: 6}, " + limit + "}", 8, false, 0},
+			candidate{pre.what + "长度, TPDU", "{length: {" + pre.length + ", counts: header}, tpdu: {}, " + limit + "}", 4, false, 0})
 	}
 	for _, counts := range []struct{ what, key string }{{"只计正文", "body"}, {"含长度自身", "self"}} {
 		for _, n := range []int{3, 4, 5, 6, 8, 10} {
 			out = append(out, candidate{fmt.Sprintf("%d 位 ASCII 长度, %s", n, counts.what),
-				fmt.Sprintf("{length: {kind: ascii, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 2, false})
+				fmt.Sprintf("{length: {kind: ascii, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 2, false, 0})
 			if n < 4 {
 				continue
 			}
 			for _, pad := range []struct{ what, key string }{{"右补空格", `{side: right, with: " "}`}, {"左补空格", `{with: " "}`}} {
 				out = append(out, candidate{fmt.Sprintf("%d 位 ASCII 长度%s, %s", n, pad.what, counts.what),
-					fmt.Sprintf("{length: {kind: ascii, bytes: %d, counts: %s, read: %s, write: %s}, %s}", n, counts.key, pad.key, pad.key, limit), 0, false})
+					fmt.Sprintf("{length: {kind: ascii, bytes: %d, counts: %s, read: %s, write: %s}, %s}", n, counts.key, pad.key, pad.key, limit), 0, false, n})
 			}
 		}
 		for _, n := range []int{2, 4} {
 			out = append(out,
-				candidate{fmt.Sprintf("%d 字节 BCD 长度, %s", n, counts.what), fmt.Sprintf("{length: {kind: bcd, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 0, false},
-				candidate{fmt.Sprintf("%d 字节二进制长度, 高字节在前, %s", n, counts.what), fmt.Sprintf("{length: {kind: binary, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 1, false},
-				candidate{fmt.Sprintf("%d 字节二进制长度, 低字节在前, %s", n, counts.what), fmt.Sprintf("{length: {kind: binary, bytes: %d, order: little, counts: %s}, %s}", n, counts.key, limit), 0, false})
+				candidate{fmt.Sprintf("%d 字节 BCD 长度, %s", n, counts.what), fmt.Sprintf("{length: {kind: bcd, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 0, false, 0},
+				candidate{fmt.Sprintf("%d 字节二进制长度, 高字节在前, %s", n, counts.what), fmt.Sprintf("{length: {kind: binary, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 1, false, 0},
+				candidate{fmt.Sprintf("%d 字节二进制长度, 低字节在前, %s", n, counts.what), fmt.Sprintf("{length: {kind: binary, bytes: %d, order: little, counts: %s}, %s}", n, counts.key, limit), 0, false, 0})
 		}
 	}
 	return out
@@ -110,7 +111,7 @@ func (c *candidate) framer() protocol.Framer {
 // try cuts the stream with the candidate and weighs what comes out.
 func (c *candidate) try(b []byte, known []Known) *Guess {
 	f := c.framer()
-	if f == nil {
+	if f == nil || c.blank > 0 && !bytes.ContainsRune(b[:min(c.blank, len(b))], ' ') {
 		return nil
 	}
 	frames, idle, rest, err := cut(f, b)
