@@ -394,3 +394,59 @@ func TestOtherMessages(t *testing.T) {
 		w.expect(&pay.Request{Op: pay.Query, Account: w.customers[0].Account, Via: via}, pay.Unknown, pay.CodeUnknown)
 	})
 }
+
+// TestLateAnswers brings a late answer to a payment in each state; the table is
+// that of the money rules.
+func TestLateAnswers(t *testing.T) {
+	approve := func(r *pay.Request) pay.Reply {
+		return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: r.Amount, Serial: "H9"}
+	}
+	refuse := func(*pay.Request) pay.Reply { return pay.Answer(pay.Declined, pay.CodeNothingOwed) }
+	other := func(r *pay.Request) pay.Reply {
+		return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: r.Amount + 1, Serial: "H9"}
+	}
+	for _, c := range []struct {
+		name   string
+		funds  pay.Funds
+		reach  pay.State // state in which the answer finds the payment
+		answer func(*pay.Request) pay.Reply
+		want   pay.State
+	}{
+		{"approved, unknown", pay.Untaken, pay.Unkn, approve, pay.Succ},
+		{"refused, unknown", pay.Untaken, pay.Unkn, refuse, pay.Fail},
+		{"refused, unknown, money taken", pay.Taken, pay.Unkn, refuse, pay.Unkn},
+		{"another amount", pay.Untaken, pay.Unkn, other, pay.Unkn},
+		{"approved, parked", pay.Taken, pay.Susp, approve, pay.Succ},
+		{"approved, failed", pay.Untaken, pay.Fail, approve, pay.Susp},
+		{"refused, succeeded", pay.Untaken, pay.Succ, refuse, pay.Susp},
+		{"approved, succeeded", pay.Untaken, pay.Succ, approve, pay.Succ},
+		{"approved, reversed", pay.Untaken, pay.Revd, approve, pay.Revd},
+	} {
+		in(t, true, func(t *testing.T, w *world) {
+			sale := w.sale("000001", 0, c.funds)
+			switch c.reach {
+			case pay.Unkn:
+				w.wire.deaf = true
+			case pay.Susp:
+				w.host.Status, w.host.Dedupe, w.wire.deaf = false, false, true
+			case pay.Fail:
+				w.wire.loseRequests = 1
+			}
+			w.do(sale)
+			switch c.reach {
+			case pay.Susp, pay.Fail:
+				time.Sleep(20 * time.Minute)
+			case pay.Revd:
+				w.expect(undo(sale), pay.Approved, pay.CodeOK)
+			}
+			w.state(sale, c.reach)
+			e := w.entry(sale)
+			w.engine.Late(t.Context(), e.ID.Serial(1), c.answer(sale))
+			if got := w.entry(sale).State; got != c.want {
+				t.Errorf("%s: %s, want %s", c.name, got, c.want)
+			}
+			w.engine.Late(t.Context(), "20000101010000099999", approve(sale)) // of no payment of ours
+			w.engine.Late(t.Context(), "nonsense", approve(sale))
+		})
+	}
+}

@@ -243,6 +243,9 @@ func (m *Mapping) Reply(msg int, f *Frame, rec *Record, now time.Time) (pay.Repl
 	}
 	rep := pay.Reply{Amount: tmp.Amount, Bills: tmp.Bills, More: tmp.More}
 	rep.Serial = pay.Find(tmp.More, pay.FReference)
+	if tmp.Ref.Serial != "" { // the asker's own, for telling which request is answered
+		rep.More = append(rep.More, pay.Field{ID: pay.FSerial, Val: tmp.Ref.Serial})
+	}
 	rep.Verdict, rep.Code = m.Meaning(b.code)
 	return rep, nil
 }

@@ -28,7 +28,7 @@ type Options struct {
 	MaxIn   int // bytes of one reply frame
 	Backoff time.Duration
 	Ceiling time.Duration
-	Late    func(pay.Reply) // replies that nobody waits for any more
+	Late    func(pay.Op, pay.Reply) // replies that nobody waits for any more; pay.FSerial is among More where the link sends it
 	Now     func() time.Time
 	Log     *slog.Logger
 }
@@ -83,10 +83,24 @@ func (a *Adapter) Do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
 	}
 	defer a.records.Put(ans.Record)
 	rep, err := a.o.Dialect.Map.Reply(msg, &ans.Frame, ans.Record, a.o.Now())
+	if err == nil {
+		err = echoes(req, &rep)
+	}
 	if err != nil {
 		return pay.Reply{}, &pay.Fault{Code: pay.CodeUnknown, Sent: true, Err: err}
 	}
 	return rep, nil
+}
+
+// ErrEcho reports a reply that names another payment than the request did.
+var ErrEcho = errors.New("reply names another serial")
+
+// echoes compares the serial that comes back, where the link sends it.
+func echoes(req *pay.Request, rep *pay.Reply) error {
+	if back := pay.Find(rep.More, pay.FSerial); back != "" && back != req.Ref.Serial {
+		return ErrEcho
+	}
+	return nil
 }
 
 // numbered gives the call a number of its own, for dialects that correlate by
@@ -120,7 +134,7 @@ func (a *Adapter) late(ans *link.Answer) {
 	for msg := range a.o.Dialect.Map.Messages {
 		rep, err := a.o.Dialect.Map.Reply(msg, &ans.Frame, ans.Record, a.o.Now())
 		if err == nil {
-			a.o.Late(rep)
+			a.o.Late(a.o.Dialect.Map.Messages[msg].Op, rep)
 			return
 		}
 	}

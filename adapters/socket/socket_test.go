@@ -115,7 +115,7 @@ func in(t *testing.T, test func(t *testing.T, a *Adapter, h *host, late chan pay
 		}}
 		late := make(chan pay.Reply, 10)
 		a, err := New(Options{Name: "mis", Dial: h.dial, Dialect: dialect(), Conns: 1, Queue: 10, MaxIn: 1 << 16, Backoff: time.Second, Ceiling: time.Minute,
-			Late: func(r pay.Reply) { late <- r }, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+			Late: func(_ pay.Op, r pay.Reply) { late <- r }, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +178,7 @@ func TestSlowAndLate(t *testing.T) {
 		if _, err := ask(a, sale("S1")); !sent(t, err) {
 			t.Error("a request that left was called not sent")
 		}
-		if rep := <-late; rep.Verdict != pay.Approved || rep.Serial != "H1" {
+		if rep := <-late; rep.Verdict != pay.Approved || rep.Serial != "H1" || pay.Find(rep.More, pay.FSerial) != "S1" {
 			t.Errorf("late answer %+v", rep)
 		}
 	})
@@ -250,7 +250,7 @@ func TestDuplicateAnswerIsLate(t *testing.T) {
 
 func TestNothingLeftWithoutAConnection(t *testing.T) {
 	in(t, func(t *testing.T, a *Adapter, h *host, _ chan pay.Reply) {
-		other, err := New(Options{Name: "down", Dialect: a.o.Dialect, Conns: 1, Queue: 1, MaxIn: 1, Backoff: 1, Ceiling: 1, Late: func(pay.Reply) {}, Now: time.Now,
+		other, err := New(Options{Name: "down", Dialect: a.o.Dialect, Conns: 1, Queue: 1, MaxIn: 1, Backoff: 1, Ceiling: 1, Late: func(pay.Op, pay.Reply) {}, Now: time.Now,
 			Log: slog.New(slog.DiscardHandler), Dial: Dialer("127.0.0.1:1", time.Second)})
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package pay
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -16,6 +17,19 @@ type ID struct {
 // Serial is our key towards every host: day, node and row as 8+2+10 digits.
 func (id ID) Serial(node uint8) string {
 	return fmt.Sprintf("%08d%02d%010d", uint32(id.Day), node, id.Row)
+}
+
+// ParseSerial reads what Serial wrote, for the same node.
+func ParseSerial(s string, node uint8) (ID, bool) {
+	if len(s) != 20 || s[8:10] != fmt.Sprintf("%02d", node) {
+		return ID{}, false
+	}
+	day, err := ParseDay(s[:8])
+	if err != nil {
+		return ID{}, false
+	}
+	row, err := strconv.ParseUint(s[10:], 10, 64)
+	return ID{Day: day, Row: row}, err == nil && row > 0
 }
 
 // IsZero reports whether the id names nothing.

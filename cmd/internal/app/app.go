@@ -120,6 +120,7 @@ func (a *App) openEngine(ctx context.Context) error {
 	a.engine = gateway.New(gateway.Options{Journal: a.journal, Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
 		Today: a.journal.Day, Now: a.plan.now, Log: a.log,
 		Policy: gateway.Policy{Gaps: pol.Gaps, Tries: pol.Tries, ParkFor: pol.ParkFor, Owner: pol.Owner, Workers: pol.Workers}})
+	a.plan.engine.Store(a.engine)
 	var open []pay.Entry
 	err := a.journal.OpenEntries(ctx, func(e pay.Entry) bool {
 		open = append(open, e)

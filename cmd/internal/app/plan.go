@@ -1,10 +1,12 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"qianzhi/adapters/socket"
@@ -35,6 +37,7 @@ type Plan struct {
 	routes gateway.Routes
 	matrix *reconcile.Matrix
 	specs  map[string]*statement.Spec
+	engine atomic.Pointer[gateway.Engine] // once started
 }
 
 // door is a link with its dialect and what it is bound to.
@@ -135,11 +138,14 @@ func (p *Plan) counterparties() error {
 	return nil
 }
 
-// late notes an answer that came after its caller gave up. The payment is
-// unknown by then and the resolver asks the host by serial.
-func (p *Plan) late(host string) func(pay.Reply) {
-	return func(r pay.Reply) {
-		p.log.Warn("late answer", "event", "QZ312", "host", host, "verdict", r.Verdict.String(), "host_serial", r.Serial)
+// late hands an answer that came after its caller gave up to the engine, which
+// is built later than the adapters.
+func (p *Plan) late(host string) func(pay.Op, pay.Reply) {
+	return func(op pay.Op, r pay.Reply) {
+		p.log.Warn("late answer", "event", "QZ312", "host", host, "op", op.String(), "verdict", r.Verdict.String(), "host_serial", r.Serial)
+		if e := p.engine.Load(); e != nil && op == pay.Pay {
+			e.Late(context.Background(), pay.Find(r.More, pay.FSerial), r)
+		}
 	}
 }
 

@@ -170,11 +170,18 @@ func (d *daemon) answer(id string, in protocol.Inbound) (protocol.Frame, bool) {
 	return f, err == nil && f.Body != nil && !d.dead.Load()
 }
 
+// late hands an answer that nobody waits for to the engine, as the daemon does.
+func (d *daemon) late(op pay.Op, rep pay.Reply) {
+	if d.engine != nil && op == pay.Pay {
+		d.engine.Late(context.Background(), pay.Find(rep.More, pay.FSerial), rep)
+	}
+}
+
 // connect builds the gateway's adapter over a link whose connections end in
 // the simulated network.
 func (d *daemon) connect(alive context.Context) (*socket.Adapter, error) {
 	return socket.New(socket.Options{Name: "mis", Dialect: d.w.hostLink.gateway(d.w), Conns: 2, Queue: 64, MaxIn: 1 << 16, Backoff: 50 * time.Millisecond,
-		Ceiling: time.Second, Late: func(pay.Reply) {}, Now: d.w.now, Log: quiet,
+		Ceiling: time.Second, Late: d.late, Now: d.w.now, Log: quiet,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			if d.dead.Load() || alive.Err() != nil {
 				return nil, errDead
