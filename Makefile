@@ -2,7 +2,7 @@
 GO ?= go
 DEMO ?=
 
-.PHONY: demo test build deps sim fuzz bench clean
+.PHONY: demo test build deps sim crash powerloss fuzz bench clean
 
 # The main job end to end on this machine; DEMO="--seed 7 --exit" passes flags.
 demo:
@@ -26,6 +26,14 @@ build:
 N ?= 1000
 sim:
 	@$(GO) test -count=1 -timeout 0 -v ./cmd/internal/sim -run '^TestSim$$' -sim.n=$(N) | grep -v '^\(=== \|--- \|PASS\|ok\|    --- \|        --- \)'
+
+# Kills the real daemon N times under load on all links and compares the books
+# with what the banks were told; the last line is a summary as JSON.
+# MUTANT=reply-before-commit plants a fault that must make it fail.
+MUTANT ?=
+quiet = > $@.out 2>&1; s=$$?; grep -v '^\(=== \|--- \|PASS\|ok\|FAIL\|exit status\|    --- \|        --- \)' $@.out; rm -f $@.out; exit $$s
+crash:
+	@$(GO) test -count=1 -timeout 0 -v ./cmd/internal/crash -run '^TestCrash$$' -crash.n=$(N) -crash.mutant=$(MUTANT) $(quiet)
 
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 30s

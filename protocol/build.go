@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -52,11 +53,16 @@ func (b *builder) value(s Slot, f *Frame, rec *Record) (string, int, bool) {
 }
 
 func (b *builder) set(mv *Move, raw string) error {
+	r := b.req
+	if mv.Field == pay.FAmount && mv.Conv.Unit != UnitNone {
+		var err error
+		r.Amount, err = mv.Conv.amount(raw)
+		return err
+	}
 	val, err := mv.Conv.In(raw, b.now)
 	if err != nil {
 		return err
 	}
-	r := b.req
 	switch mv.Field {
 	case pay.FAmount:
 		r.Amount, err = pay.ParseFen(val)
@@ -155,8 +161,11 @@ func (m *Mapping) identify(req *pay.Request, b *builder) error {
 	if batch == "" {
 		batch = b.batch
 	}
-	req.Original = &pay.Ref{Institution: id.Institution, Kind: pay.KindPay,
-		Scope: m.scope(req, date, batch), Serial: b.originalSerial}
+	scope := req.Ref.Scope
+	if date != b.senderDate || batch != b.batch {
+		scope = m.scope(req, date, batch)
+	}
+	req.Original = &pay.Ref{Institution: id.Institution, Kind: pay.KindPay, Scope: scope, Serial: b.originalSerial}
 	return nil
 }
 
@@ -181,13 +190,20 @@ func (m *Mapping) lacks(req *pay.Request, b *builder) pay.FieldID {
 // scope joins the parts that make a serial unique. The parts are separated by
 // a character that no wire carries inside them.
 func (m *Mapping) scope(req *pay.Request, date, batch string) string {
-	var s strings.Builder
+	var first string
 	switch m.Identity.SerialScope {
 	case ScopeSenderDate:
-		s.WriteString(date)
+		first = date
 	case ScopeBatch:
-		s.WriteString(batch)
+		first = batch
 	}
+	size := len(first)
+	for _, id := range m.Identity.Scope {
+		size += 1 + len(pay.Find(req.More, id))
+	}
+	var s strings.Builder
+	s.Grow(size)
+	s.WriteString(first)
 	for _, id := range m.Identity.Scope {
 		s.WriteByte('\x1f')
 		s.WriteString(pay.Find(req.More, id))
@@ -229,9 +245,11 @@ func (w *writer) write(rules *Rules, rec *Record, f *Frame) error {
 func (w *writer) value(id pay.FieldID) (string, bool) {
 	switch id {
 	case pay.FLocalDate:
-		return pay.DayOf(w.now).String(), true
+		day, err := dateText(pay.DayOf(w.now))
+		return day, err == nil
 	case pay.FLocalTime:
-		return w.now.Format("150405"), true
+		h, m, s := w.now.Clock()
+		return string([]byte{'0' + byte(h/10), '0' + byte(h%10), '0' + byte(m/10), '0' + byte(m%10), '0' + byte(s/10), '0' + byte(s%10)}), true
 	}
 	if w.rep != nil {
 		if v, ok := w.answer(id); ok {
@@ -295,6 +313,9 @@ func (w *writer) bills(l *Loop, rec *Record) {
 	case w.req != nil:
 		bills = w.req.Bills
 	}
+	if most := rec.layout.Fields[l.Group].Max; w.rep != nil && most > 0 && len(bills) > most {
+		bills = oldest(bills, most)
+	}
 	for i := range bills {
 		g := rec.Put(l.Group, -1, nil)
 		for j := range l.Moves {
@@ -305,6 +326,14 @@ func (w *writer) bills(l *Loop, rec *Record) {
 			}
 		}
 	}
+}
+
+// oldest returns the n bills of the earliest months: those a customer pays
+// first. The sum in the reply is that of all.
+func oldest(bills []pay.Bill, n int) []pay.Bill {
+	out := slices.Clone(bills)
+	slices.SortStableFunc(out, func(a, b pay.Bill) int { return strings.Compare(a.Month, b.Month) })
+	return out[:n]
 }
 
 func billValue(b *pay.Bill, id pay.FieldID) string {

@@ -3,7 +3,6 @@ package protocol
 import (
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"qianzhi/gateway/pay"
@@ -54,16 +53,7 @@ func (c *Conv) Want(id pay.FieldID) string {
 func (c *Conv) In(val string, now time.Time) (string, error) {
 	switch {
 	case c.Unit != UnitNone:
-		var a pay.Amount
-		var err error
-		switch c.Unit {
-		case UnitYuan:
-			a, err = pay.ParseYuan(val)
-		case UnitLi:
-			a, err = pay.ParseLi(val)
-		default:
-			a, err = pay.ParseFen(val)
-		}
+		a, err := c.amount(val)
 		return fen(a), err
 	case c.Date != "":
 		return dateIn(c.Date, val, now)
@@ -77,6 +67,17 @@ func (c *Conv) In(val string, now time.Time) (string, error) {
 		return "", errConv
 	}
 	return val, nil
+}
+
+// amount reads an amount in the unit of the wire.
+func (c *Conv) amount(val string) (pay.Amount, error) {
+	switch c.Unit {
+	case UnitYuan:
+		return pay.ParseYuan(val)
+	case UnitLi:
+		return pay.ParseLi(val)
+	}
+	return pay.ParseFen(val)
 }
 
 // Out turns a business value into a wire value.
@@ -110,48 +111,65 @@ func dateIn(layout, val string, now time.Time) (string, error) {
 	if len(val) != len(layout) {
 		return "", errConv
 	}
-	var year, month, day strings.Builder
+	var year, month, day, years int
 	for i := 0; i < len(layout); i++ {
+		var to *int
 		switch layout[i] {
 		case 'Y':
-			year.WriteByte(val[i])
+			to, years = &year, years+1
 		case 'M':
-			month.WriteByte(val[i])
+			to = &month
 		case 'D':
-			day.WriteByte(val[i])
+			to = &day
 		default:
 			if layout[i] != val[i] {
 				return "", errConv
 			}
+			continue
 		}
+		if val[i] < '0' || val[i] > '9' {
+			return "", errConv
+		}
+		*to = *to*10 + int(val[i]-'0')
 	}
-	switch year.Len() {
+	mmdd := pay.Day(month*100 + day)
+	switch years {
 	case 4:
-		d, err := pay.ParseDay(year.String() + month.String() + day.String())
-		return d.String(), err
+		return dateText(pay.Day(year*10000) + mmdd)
 	case 2:
-		d, err := pay.ParseDay("20" + year.String() + month.String() + day.String())
-		return d.String(), err
+		return dateText(pay.Day(20000000+year*10000) + mmdd)
 	}
-	return nearest(month.String()+day.String(), now)
+	return nearest(mmdd, now)
 }
 
 // nearest gives MMDD the year that puts it closest to now.
-func nearest(mmdd string, now time.Time) (string, error) {
+func nearest(mmdd pay.Day, now time.Time) (string, error) {
 	best, today := pay.Day(0), pay.DayOf(now)
+	if d := pay.Day(now.Year()*10000) + mmdd; d.Valid() && abs(d.Sub(today)) < halfYear {
+		return dateText(d)
+	}
 	for y := now.Year() - 1; y <= now.Year()+1; y++ {
-		d, err := pay.ParseDay(strconv.Itoa(y) + mmdd)
-		if err != nil {
-			continue
-		}
-		if best == 0 || abs(d.Sub(today)) < abs(best.Sub(today)) {
+		d := pay.Day(y*10000) + mmdd
+		if d.Valid() && (best == 0 || abs(d.Sub(today)) < abs(best.Sub(today))) {
 			best = d
 		}
 	}
-	if best == 0 {
+	return dateText(best)
+}
+
+// halfYear is a number of days so short that no other year is nearer.
+const halfYear = 182
+
+// dateText writes a day as YYYYMMDD if there is such a day.
+func dateText(d pay.Day) (string, error) {
+	if !d.Valid() {
 		return "", errConv
 	}
-	return best.String(), nil
+	var b [8]byte
+	for i := len(b) - 1; i >= 0; i-- {
+		b[i], d = '0'+byte(d%10), d/10
+	}
+	return string(b[:]), nil
 }
 
 func abs(n int) int { return max(n, -n) }
@@ -160,18 +178,21 @@ func dateOut(layout, val string) (string, error) {
 	if len(val) != 8 {
 		return "", errConv
 	}
-	out := []byte(layout)
-	parts := map[byte]string{'Y': val[:4], 'M': val[4:6], 'D': val[6:]}
-	for _, c := range []byte("YMD") {
-		n := strings.Count(layout, string(c))
-		if n > len(parts[c]) {
-			return "", errConv
-		}
-		digits := parts[c][len(parts[c])-n:]
-		for i := range out {
-			if layout[i] == c {
-				out[i], digits = digits[0], digits[1:]
+	var buf [16]byte
+	out := append(buf[:0], layout...)
+	for _, part := range [...]struct {
+		letter byte
+		digits string
+	}{{'Y', val[:4]}, {'M', val[4:6]}, {'D', val[6:]}} {
+		at := len(part.digits)
+		for i := len(out) - 1; i >= 0; i-- { // a short part is its last digits
+			if layout[i] != part.letter {
+				continue
 			}
+			if at--; at < 0 {
+				return "", errConv
+			}
+			out[i] = part.digits[at]
 		}
 	}
 	return string(out), nil

@@ -110,6 +110,19 @@ func (r *Record) set(f *Frame, s Slot, val string) {
 	}
 }
 
+// echo copies a value of the request.
+func (r *Record) echo(f *Frame, e *Copy, c *Exchange) {
+	if e.From.Head != HeadNone || e.To.Head != HeadNone {
+		if v, _, ok := c.Record.slot(c.Frame, e.From); ok {
+			r.set(f, e.To, v)
+		}
+		return
+	}
+	if i := c.Record.Find(e.From.ID); i >= 0 && r.Find(e.To.ID) < 0 {
+		r.Put(e.To.ID, -1, c.Record.Value(i))
+	}
+}
+
 func (r *Record) holds(f *Frame, consts []Const) bool {
 	for i := range consts {
 		c := &consts[i]
@@ -143,10 +156,18 @@ func (m *Mapping) Identify(f *Frame, rec *Record) (int, error) {
 // request does not alias rec. now resolves dates without a year.
 func (m *Mapping) Request(msg int, f *Frame, rec *Record, now time.Time) (*pay.Request, error) {
 	def := &m.Messages[msg]
-	req := &pay.Request{Op: def.Op, Biller: m.Biller}
+	var room struct { // one piece of memory for what most requests have
+		req  pay.Request
+		more [8]pay.Field
+	}
+	req := &room.req
+	req.Op, req.Biller, req.More = def.Op, m.Biller, room.more[:0]
 	b := builder{req: req, now: now, text: string(rec.arena)}
 	if err := b.moves(&def.Request, f, rec); err != nil {
 		return nil, err
+	}
+	if len(req.More) == 0 {
+		req.More = nil
 	}
 	return req, m.identify(req, &b)
 }
@@ -203,9 +224,7 @@ func (m *Mapping) AppendReply(msg int, c *Exchange, rep *pay.Reply, rec *Record,
 		rec.set(f, rules.Consts[i].Slot, rules.Consts[i].Val)
 	}
 	for i := range rules.Echo {
-		if v, _, ok := c.Record.slot(c.Frame, rules.Echo[i].From); ok {
-			rec.set(f, rules.Echo[i].To, v)
-		}
+		rec.echo(f, &rules.Echo[i], c)
 	}
 	w := writer{m: m, req: c.Request, rep: rep, now: c.Now}
 	return w.write(rules, rec, f)

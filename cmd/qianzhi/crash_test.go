@@ -110,15 +110,15 @@ func killOnce(t *testing.T, seed uint64, dedupe bool) {
 	compare(t, a, told)
 }
 
-// books are the payments of one side by what makes them one and the same.
-type books map[string]pay.Entry
+// story is the payments of one side by what makes them one and the same.
+type story map[string]pay.Entry
 
 func compare(t *testing.T, a *app.App, told []load.Ack) {
 	t.Helper()
 	ctx := t.Context()
 	last := a.Journal().Day()
 	var ours pay.Amount
-	entries := books{}
+	entries := story{}
 	for d := last.Add(-2); d <= last; d = d.Add(1) {
 		if !a.Journal().Has(d) {
 			continue

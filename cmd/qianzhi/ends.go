@@ -39,5 +39,8 @@ func dial(l *spec.Link, d *protocol.Dialect, addr string) (peer.Client, error) {
 	if l.Transport == "http" {
 		return peer.NewWeb(d, l, addr)
 	}
+	if l.OneShot() {
+		return peer.DialOnce(d, addr, l.Endless()), nil
+	}
 	return peer.Dial(d, addr), nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
 	"os"
 
@@ -31,7 +32,7 @@ func serveCommand() *cobra.Command {
 				return err
 			}
 			for _, l := range c.Links {
-				log.Info("serving", "link", l.ID, "addr", a.Addr(l.ID))
+				log.Info("serving", "link", l.ID, "addr", cmp.Or(a.Addr(l.ID), l.Dial))
 			}
 			var failed error
 			select {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"text/tabwriter"
 
@@ -63,12 +64,17 @@ func showStatus(cmd *cobra.Command, st *admin.Status) error {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "账务日期 %s  未决 %d 笔\n", st.Day, st.Unknown)
 	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "链路\t地址\t成功\t拒绝\t未知\t拒收\t忙")
+	fmt.Fprintln(t, "链路\t地址\t连接\t成功\t拒绝\t未知\t拒收\t忙")
 	for _, l := range st.Links {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", l.ID, l.Addr, l.Approved, l.Declined, l.Unknown, l.Rejected, l.Busy)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", l.ID, cmp.Or(l.Addr, "拨 "+l.Dial), l.Conns, l.Approved, l.Declined, l.Unknown, l.Rejected, l.Busy)
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	for _, l := range st.Links {
+		if l.ReplyAddr != "" {
+			fmt.Fprintf(out, "链路 %s 应答 %s 连接 %d 丢弃 %d\n", l.ID, l.ReplyAddr, l.ReplyConns, l.Dropped)
+		}
 	}
 	for _, h := range st.Hosts {
 		fmt.Fprintf(out, "对方 %s 连接 %d\n", h.ID, h.Conns)

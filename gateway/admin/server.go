@@ -67,6 +67,12 @@ type Link struct {
 	Rejected uint64 `json:"rejected"` // frames that were not understood or not believed
 	Busy     uint64 `json:"busy"`     // frames that found no place
 	Panics   uint64 `json:"panics"`
+	Conns    int    `json:"connections"` // open now that carry requests; always 0 for HTTP
+
+	Dial       string `json:"dial,omitempty"`       // the bank's address that we dial for requests
+	ReplyAddr  string `json:"reply_addr,omitempty"` // where response connections are taken, or what we dial for them
+	ReplyConns int    `json:"reply_connections"`    // open now that only carry replies
+	Dropped    uint64 `json:"dropped"`              // replies that found no connection
 }
 
 // Host is one counterparty.

@@ -104,6 +104,10 @@ func (j *Journal) finishCut(ctx context.Context, c *cut) {
 	j.mu.Lock()
 	j.openGate()
 	j.mu.Unlock()
+	select {
+	case j.closed <- struct{}{}:
+	default:
+	}
 	if !told {
 		c.finish(nil)
 	}
@@ -120,6 +124,10 @@ func (j *Journal) turn(ctx context.Context, day pay.Day) error {
 		return err
 	}
 	if err := j.signLast(); err != nil {
+		return err
+	}
+	skip, err := skipped(j.o.Dir, day)
+	if err != nil {
 		return err
 	}
 	first, err := j.first(day)
@@ -148,7 +156,7 @@ func (j *Journal) turn(ctx context.Context, day pay.Day) error {
 		old := j.w
 		j.w = writing{log: day, w: w, chain: newChain(j.o.Node, day), sealer: sealer, signedAt: j.o.Now()}
 		if err = j.commit(ctx, b); err == nil {
-			j.install(day, carry)
+			j.install(day, carry, skip)
 			if old.w != nil {
 				_ = old.w.Close() // everything in it is durable
 			}
@@ -204,8 +212,9 @@ func firstStatement(node uint8, p lastOf, day pay.Day) []byte {
 	return append(statement(node, p.day, p.row, p.sum), day.String()...)
 }
 
-// install makes memory stand on the new log.
-func (j *Journal) install(day pay.Day, carry []*held) {
+// install makes memory stand on the new log, of which the rows before skip are
+// used up.
+func (j *Journal) install(day pay.Day, carry []*held, skip uint64) {
 	j.addDay(day)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -226,7 +235,7 @@ func (j *Journal) install(day pay.Day, carry []*held) {
 		j.mem.byRow[is.row] = &is
 	}
 	j.day, j.durable = day, uint64(len(carry)+2)
-	j.next = j.durable + 1
+	j.next = max(j.durable+1, skip)
 }
 
 func (j *Journal) addDay(day pay.Day) {

@@ -23,6 +23,7 @@ type Journal struct {
 	loc    *time.Location // of all times given out
 	wake   chan struct{}  // to the writer: something is queued
 	tidy   chan pay.Day   // to the keeper: enough was committed
+	closed chan struct{}  // to the indexer: a log was closed
 	w      writing        // belongs to the writer
 
 	mu      sync.Mutex // guards what follows; never held across I/O or waits
@@ -50,6 +51,7 @@ type Stats struct {
 	LastError string // of the last failure, for people
 	Down      bool   // nothing can be written at present
 	Damaged   string // what a start had to cut off, and where it is kept
+	Unindexed int    // closed days without an index; searching them is slow
 }
 
 // batch is what one commit makes durable: rows in order, and the decisions

@@ -29,7 +29,7 @@ func Open(ctx context.Context, store Store, o Options, today pay.Day) (*Journal,
 		return nil, err
 	}
 	j := &Journal{o: o, store: store, lock: lock, tokens: newTokens(o.IndexKey), keys: keys, loc: o.Now().Location(),
-		wake: make(chan struct{}, 1), tidy: make(chan pay.Day, 1), filling: newBatch(), mem: newMemory()}
+		wake: make(chan struct{}, 1), tidy: make(chan pay.Day, 1), closed: make(chan struct{}, 1), filling: newBatch(), mem: newMemory()}
 	j.reads = readers{store: store, open: map[pay.Day]*shared{}}
 	j.olds = oldTables{proved: map[pay.Day]bool{}}
 	if j.days, err = store.Days(ctx); err == nil {

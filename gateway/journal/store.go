@@ -33,6 +33,17 @@ type Range struct {
 	From, To uint64  // both included; To 0 means no end
 	Day      pay.Day // only rows that carry this day; 0 for all
 	Narrow   bool    // leave Account and everything behind it zero
+	Match    *Match  // only rows that it selects; nil for all
+}
+
+// Match selects rows by what they can be found by. What is zero does not count.
+type Match struct {
+	Account, PAN, Serial uint64
+	Tail                 string
+	State                pay.State
+	Refs                 []uint64 // one of these
+	First                bool     // rows that hold a payment whole: received, reversal, carried
+	Carried              bool     // of these, the carried ones
 }
 
 // Store keeps one log of rows for each accounting day.

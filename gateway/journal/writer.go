@@ -40,6 +40,7 @@ func (j *Journal) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	wg.Go(func() { j.keep(stop) })
+	wg.Go(func() { j.index(stop) })
 	err := j.write(ctx)
 	j.refuse(ErrClosed)
 	if err == nil {

@@ -17,6 +17,8 @@ type conn struct {
 	s    *Server
 	peer string
 
+	parked bool // a frame found no place; of the event loop
+
 	mu     sync.Mutex
 	out    []byte
 	queued bool // a write task is scheduled
@@ -34,6 +36,7 @@ func (k *conn) start(f protocol.Frame) bool {
 		return false // the worker looks again when it has answered
 	}
 	p := k.s.gate.admit(k)
+	k.parked = p == noPlace
 	if p == noPlace {
 		return false
 	}
@@ -62,7 +65,7 @@ func (k *conn) work(p place, in protocol.Inbound) {
 	if again {
 		k.wake()
 	}
-	if other := k.s.gate.leave(p); other != nil && (other != k || !again) {
+	if other := k.s.gate.leave(p); other != nil && (other != waiter(k) || !again) {
 		other.wake()
 	}
 }
@@ -128,5 +131,10 @@ func (k *conn) close() {
 	k.closed = true
 	k.out = nil
 	k.mu.Unlock()
-	k.s.gate.forget(k)
+	if !k.parked {
+		return
+	}
+	if other := k.s.gate.giveUp(k); other != nil {
+		other.wake()
+	}
 }

@@ -11,6 +11,9 @@ const (
 	refusePlace       // to be refused properly
 )
 
+// waiter is a connection that is told when a place may be free.
+type waiter interface{ wake() }
+
 // gate counts the frames under way. Slot and count change under one lock, so
 // that drain cannot miss a frame that is just being admitted.
 type gate struct {
@@ -20,19 +23,19 @@ type gate struct {
 	refuse   int
 	unsent   int // write tasks scheduled
 	draining bool
-	waiting  map[*conn]bool // connections with frames that found no place
+	waiting  map[waiter]bool // connections with frames that found no place
 
 	maxWork, maxRefuse int
 }
 
 func newGate(work, refuse int) *gate {
-	g := &gate{maxWork: work, maxRefuse: refuse, waiting: map[*conn]bool{}}
+	g := &gate{maxWork: work, maxRefuse: refuse, waiting: map[waiter]bool{}}
 	g.idle = sync.NewCond(&g.mu)
 	return g
 }
 
 // admit gives the frame a place, or notes that the connection waits for one.
-func (g *gate) admit(k *conn) place {
+func (g *gate) admit(k waiter) place {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -52,7 +55,7 @@ func (g *gate) admit(k *conn) place {
 }
 
 // leave gives a place back and returns a connection to look at again, if any.
-func (g *gate) leave(p place) *conn {
+func (g *gate) leave(p place) waiter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if p == workPlace {
@@ -61,11 +64,27 @@ func (g *gate) leave(p place) *conn {
 		g.refuse--
 	}
 	g.check()
+	return g.next()
+}
+
+func (g *gate) next() waiter {
 	for k := range g.waiting {
 		delete(g.waiting, k)
 		return k
 	}
 	return nil
+}
+
+// giveUp forgets a connection that waited. If it was told of a free place
+// meanwhile, another one is returned to be told instead.
+func (g *gate) giveUp(k waiter) waiter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.waiting[k] {
+		delete(g.waiting, k)
+		return nil
+	}
+	return g.next()
 }
 
 // hold keeps drain waiting for a scheduled write; release ends that.
@@ -86,12 +105,6 @@ func (g *gate) check() {
 	if g.work+g.refuse+g.unsent == 0 {
 		g.idle.Broadcast()
 	}
-}
-
-func (g *gate) forget(k *conn) {
-	g.mu.Lock()
-	delete(g.waiting, k)
-	g.mu.Unlock()
 }
 
 // drain refuses new frames and returns when none is under way and every reply

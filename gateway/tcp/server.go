@@ -81,6 +81,9 @@ func (s *Server) Addr() string {
 	return ""
 }
 
+// Up returns how many connections are open.
+func (s *Server) Up() int { return int(s.conns.Load()) }
+
 // Run listens until ctx ends, then refuses new frames, waits for the admitted
 // ones, lets their replies leave and closes. It returns after all of that.
 func (s *Server) Run(ctx context.Context) error {

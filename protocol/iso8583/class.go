@@ -47,7 +47,7 @@ func newClasses() (t [256]class) {
 
 // holds reports whether every byte belongs to the class.
 func (k class) holds(b []byte) bool {
-	for k == classANS && len(b) >= 8 && k.misses(binary.LittleEndian.Uint64(b)) == 0 {
+	for k == classANS && len(b) >= 8 && control(binary.LittleEndian.Uint64(b))&high == 0 {
 		b = b[8:]
 	}
 	all := k
@@ -68,39 +68,63 @@ func plain(b []byte) bool {
 	return true
 }
 
-// copy copies n characters to the beginning of dst, which has text.Slack bytes
-// more than that; src begins with them and may go on. It reports whether all
-// belong to the class, sometimes false for a track that has a D.
-func (k class) copy(dst, src []byte, n int) bool {
-	var bad uint64
-	for ; n > 8 && len(src) >= 8 && len(dst) >= 8; n -= 8 {
-		v := binary.LittleEndian.Uint64(src)
-		if k == classANS {
-			bad |= control(v)
-		} else {
-			bad |= k.misses(v)
-		}
-		binary.LittleEndian.PutUint64(dst, v)
-		dst, src = dst[8:], src[8:]
-	}
-	v := text.Word(src)
-	binary.LittleEndian.PutUint64(dst, v)
-	mask := uint64(1)<<(8*uint(n)) - 1
-	if k == classANS {
-		return bad|control(v)&mask == 0
-	}
-	return bad|k.misses(v)&mask == 0
-}
-
 // each has a one in every byte, high the high bit.
 const each, high = 0x0101010101010101, 0x80 * 0x0101010101010101
 
-// control marks which of eight bytes are not from 20 to 7E.
-func control(v uint64) uint64 {
-	return (v | (v&^high + each) | ^((v | high) - ' '*each)) & high
+// copy copies the n characters at from in src to at in dst, which goes on for
+// text.Slack bytes behind them. It reports whether all belong to the class.
+func (k class) copy(dst []byte, at int, src []byte, from, n int) bool {
+	if k == classANS {
+		return printable(dst, at, src, from, n)
+	}
+	var bad uint64
+	for ; n >= 8; n -= 8 {
+		v := binary.LittleEndian.Uint64(src[from : from+8])
+		if !digits(v) {
+			bad |= k.misses(v)
+		}
+		binary.LittleEndian.PutUint64(dst[at:at+8], v)
+		from, at = from+8, at+8
+	}
+	if n > 0 {
+		v := text.Word(src, from)
+		bad |= k.misses(v) << ((64 - 8*uint(n)) & 63) // what is behind the last one does not count
+		binary.LittleEndian.PutUint64(dst[at:at+8], v)
+	}
+	return bad&high == 0
 }
 
-// misses marks which of eight bytes do not belong to the class.
+// printable is copy for classANS.
+func printable(dst []byte, at int, src []byte, from, n int) bool {
+	var bad uint64
+	for ; n >= 8; n -= 8 {
+		v := binary.LittleEndian.Uint64(src[from : from+8])
+		bad |= control(v)
+		binary.LittleEndian.PutUint64(dst[at:at+8], v)
+		from, at = from+8, at+8
+	}
+	if n > 0 {
+		v := text.Word(src, from)
+		bad |= control(v) << ((64 - 8*uint(n)) & 63)
+		binary.LittleEndian.PutUint64(dst[at:at+8], v)
+	}
+	return bad&high == 0
+}
+
+// digits reports whether eight bytes are digits, as most texts are that may be
+// letters.
+func digits(v uint64) bool {
+	v ^= '0' * each
+	return (v|(v+6*each))&(0xF0*each) == 0
+}
+
+// control sets the high bit of each byte of v that is not from 20 to 7E, and
+// other bits; it may do so for a byte behind such a one too.
+func control(v uint64) uint64 {
+	return v | (v + each) | ^(v<<1 | v<<2)
+}
+
+// misses marks in the same way which bytes do not belong to the class.
 func (k class) misses(v uint64) uint64 {
 	low := v &^ high
 	var has uint64
@@ -110,13 +134,13 @@ func (k class) misses(v uint64) uint64 {
 	case classN:
 		has = within(low, '0', '9')
 	case classZ:
-		has = within(low, '0', '?')
+		has = within(low, '0', '?') | within(low, 'D', 'D')
 	case classAN:
 		has = within(low, '0', '9') | within(low|' '*each, 'a', 'z') | within(low, ' ', ' ')
 	default:
 		has = within(low|' '*each, 'a', 'z') | within(low, ' ', ' ')
 	}
-	return (v | ^has) & high
+	return v | ^has
 }
 
 // within sets the high bit of each byte of v, all below 80, that is from lo to

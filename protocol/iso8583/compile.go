@@ -1,6 +1,7 @@
 package iso8583
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,9 +18,11 @@ type codec struct {
 	mti    field
 	form   bitmapForm
 	hexMap bool
-	ops    [2][64]op // by map, then by bit
-	owner  []uint8   // by layout id: the bit it belongs to, 0 for the message type
-	rules  []rule
+	ops    [2][64]op   // by map, then by bit
+	owner  []uint8     // by layout id: the bit it belongs to, 0 for the message type
+	maps   [][2]uint64 // by layout id: the map with that bit alone
+	types  []uint32    // message types with rules, as their four characters
+	rules  []rule      // of each of them
 }
 
 // maxBit is the highest field number.
@@ -35,10 +38,7 @@ const (
 )
 
 // rule is the compiled form of Message for one type.
-type rule struct {
-	mti       [4]byte
-	must, not [2]uint64
-}
+type rule struct{ must, not [2]uint64 }
 
 // compiler numbers fields while it turns descriptions into tables.
 type compiler struct {
@@ -84,6 +84,12 @@ func New(s *Spec) (protocol.Codec, error) {
 		return nil, err
 	}
 	out.layout, out.owner = protocol.NewLayout(c.fields), c.owner
+	out.maps = make([][2]uint64, len(c.owner))
+	for id, n := range c.owner {
+		if n > 0 {
+			out.maps[id][(n-1)/64] = bit(int(n))
+		}
+	}
 	return out, nil
 }
 
@@ -135,7 +141,8 @@ func (c *codec) compileRules(list []Message) error {
 			if len(mti) != 4 || !text.IsDigits([]byte(mti)) {
 				return fmt.Errorf("messages: mti: want four digits, got %q", mti)
 			}
-			c.rules = append(c.rules, rule{[4]byte([]byte(mti)), must, not})
+			c.types = append(c.types, binary.BigEndian.Uint32([]byte(mti)))
+			c.rules = append(c.rules, rule{must, not})
 		}
 	}
 	return nil

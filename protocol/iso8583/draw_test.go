@@ -1,6 +1,8 @@
 package iso8583
 
 import (
+	"encoding/binary"
+
 	"pgregory.net/rapid"
 
 	"qianzhi/protocol"
@@ -20,13 +22,13 @@ func draw(t *rapid.T, c *codec) *protocol.Record {
 	mti := []byte(d.digits(4))
 	var must, not [2]uint64
 	if len(c.rules) > 0 && rapid.Bool().Draw(t, "listed type") {
-		r := rapid.SampledFrom(c.rules).Draw(t, "type")
-		mti, must, not = r.mti[:], r.must, r.not
+		i := rapid.IntRange(0, len(c.rules)-1).Draw(t, "type")
+		mti, must, not = binary.BigEndian.AppendUint32(nil, c.types[i]), c.rules[i].must, c.rules[i].not
 	} else if rapid.Bool().Draw(t, "sale") {
 		mti = []byte("0200")
 	}
 	for i := range c.rules {
-		if string(c.rules[i].mti[:]) == string(mti) {
+		if c.types[i] == binary.BigEndian.Uint32(mti) {
 			must, not = c.rules[i].must, c.rules[i].not
 		}
 	}

@@ -155,6 +155,7 @@ func (c *compiler) loop(p *parts, d *Field, path string, inherited pay.Mask) err
 	if out.id, err = c.id(path, d.Title, mask, true, false); err != nil {
 		return err
 	}
+	c.fields[out.id].Max = d.Max
 	for i := range d.Loop {
 		sub, err := c.field(&d.Loop[i], path+"."+d.Loop[i].Name, mask, nested{loop: true})
 		if err != nil {

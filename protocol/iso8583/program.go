@@ -4,21 +4,39 @@ import "qianzhi/protocol/text"
 
 // op is the short form of a field that is common and simple: one value, or
 // digits cut into parts, of fixed length or behind a length of two or three
-// digits, without cases. It holds all that reading and writing it takes, two
-// ops to a cache line. An op never refuses: what it cannot take as it stands is
+// digits, without cases. It holds all that reading and writing it takes. An op never refuses: what it cannot take as it stands is
 // left to the field, which takes it or says why not.
 type op struct {
 	kind     opKind
 	head     headKind
-	half     uint8 // 1 where two characters share a byte
-	shift    uint8 // opShort: drops what a word of eight characters has behind the value
-	pad      uint8 // the free nibble of an odd number of digits
-	class    class // of characters
-	id       uint16
-	min, max int16 // units; equal when fixed
-	size     int16 // bytes, when fixed
+	before   uint8  // bytes of the length
+	half     uint8  // 1 for digits two to a byte
+	pad      uint8  // the free nibble of an odd number of them
+	any      bool   // another one may stand beside the value
+	class    class  // of characters
+	id       uint16 // of opParts: of the first one
+	min, max int16  // units; equal when fixed
 	set      *text.Set
+	parts    []cut // of opParts
 	field    *field
+}
+
+// cut is a part of digits that stand two to a byte.
+type cut struct {
+	id       uint16
+	at, len  uint16 // digits
+	from, to uint16 // bytes of the whole value
+}
+
+// cuts lists the parts of a field.
+func cuts(f *field) []cut {
+	out, at := make([]cut, len(f.parts.sub)), 0
+	for i := range out {
+		sub := &f.parts.sub[i]
+		out[i] = cut{id: sub.id, at: uint16(at), len: uint16(sub.len), from: uint16(at / 2), to: uint16((at + sub.len + 1) / 2)}
+		at += sub.len
+	}
+	return out
 }
 
 // opKind is what an op does with a value.
@@ -26,56 +44,61 @@ type opKind uint8
 
 const (
 	opField  opKind = iota // leaves it to the field
-	opPacked               // digits two to a byte, the first one in the high half
-	opShort                // the same, an even number up to eight
+	opDigits               // two to a byte, the first one in the high half
+	opRun                  // the same, of fixed length and in whole bytes
+	opParts                // opDigits, cut into parts
 	opChars                // characters of the class
-	opText                 // the same, filled up with blanks
+	opText                 // the same, filled up with blanks to a fixed length
 	opRaw                  // bytes
-	opDigits               // digits that are cut into parts
 )
 
 // headKind is the length before a value.
 type headKind uint8
 
 const (
-	headNone headKind = iota
-	headBCD1          // one byte, two digits
-	headBCD2          // two bytes, four digits
-	headASCII2
-	headASCII3
+	headNone  headKind = iota
+	headBCD1           // one byte, two digits
+	headBCD2           // two bytes, four digits
+	headASCII          // digits, one to three
 )
 
-// headSize returns the bytes of the length.
-var headSize = [...]uint8{headNone: 0, headBCD1: 1, headBCD2: 2, headASCII2: 2, headASCII3: 3}
+// noField is the number of no field.
+const noField = 1<<16 - 1
 
 // compileOp chooses the op of a field.
 func compileOp(f *field) op {
-	if len(f.cases) > 0 || f.tail || f.group != nil || f.len > 999 {
-		return op{field: f}
+	none := op{id: noField, field: f}
+	head, ok := f.prefix.head(f.fixed)
+	if !ok || len(f.cases) > 0 || f.tail || f.len > 999 {
+		return none
 	}
-	o := op{id: f.id, min: int16(f.min), max: int16(f.len), pad: f.odd.Pad, class: f.class, set: f.set, field: f}
+	o := op{id: f.id, head: head, before: uint8(f.prefix.size), min: int16(f.min), max: int16(f.len),
+		pad: f.odd.Pad, any: f.any, class: f.class, set: f.set, field: f}
 	if f.fixed {
-		o.min, o.size = o.max, int16(f.size)
-	}
-	var ok bool
-	if o.head, ok = f.prefix.head(f.fixed); !ok {
-		return op{field: f}
+		o.min = o.max
 	}
 	switch {
 	case f.form == formPacked && (!f.odd.Right || f.fixed && f.len&1 == 0):
-		o.half, o.kind = 1, opPacked
+		o.kind, o.half = opDigits, 1
+		switch {
+		case f.parts != nil && len(f.parts.sub) == 0:
+			return none
+		case f.parts != nil:
+			o.kind, o.parts = opParts, cuts(f)
+			o.id = o.parts[0].id
+		case f.fixed && f.len&1 == 0 && f.class == classN:
+			o.kind = opRun
+		}
+	case f.parts != nil:
+		return none
 	case f.form == formZoned, f.form == formText && !f.fixed:
 		o.kind = opChars
 	case f.form == formText && !f.right:
-		o.kind = opText
+		o.kind, o.min = opText, 0
 	case f.form == formRaw:
 		o.kind = opRaw
-	}
-	switch {
-	case f.parts != nil && o.kind != opField:
-		o.kind = opDigits
-	case o.kind == opPacked && f.fixed && f.len&1 == 0 && f.len <= 8:
-		o.kind, o.shift = opShort, uint8(64-8*f.len)
+	default:
+		return none
 	}
 	return o
 }
@@ -88,44 +111,24 @@ func (p *prefix) head(fixed bool) (headKind, bool) {
 	case p.counts != countUnits || p.coding == codeBinary:
 	case p.coding == codeBCD && p.size <= 2:
 		return [...]headKind{1: headBCD1, 2: headBCD2}[p.size], true
-	case p.coding == codeASCII && p.size == 2:
-		return headASCII2, true
-	case p.coding == codeASCII && p.size == 3:
-		return headASCII3, true
+	case p.coding == codeASCII && p.size <= 3:
+		return headASCII, true
 	}
 	return headNone, false
 }
 
-// read returns the number that b begins with, which has the size of the length.
-func (h headKind) read(b []byte) (n int, ok bool) {
-	switch h {
-	case headBCD1:
-		c := b[0]
-		return int(c) - int(c>>4)*6, c&15 <= 9 && c <= 0x99
-	case headBCD2:
-		c, d := b[0], b[1]
-		return (int(c)-int(c>>4)*6)*100 + int(d) - int(d>>4)*6, c&15 <= 9 && c <= 0x99 && d&15 <= 9 && d <= 0x99
-	case headASCII2:
-		c, d := b[0]-'0', b[1]-'0'
-		return int(c)*10 + int(d), c <= 9 && d <= 9
-	case headASCII3:
-		c, d, e := b[0]-'0', b[1]-'0', b[2]-'0'
-		return int(c)*100 + int(d)*10 + int(e), c <= 9 && d <= 9 && e <= 9
-	}
-	return 0, false
-}
+// fromBCD holds the number of two digits in a byte, toBCD the byte of a number.
+// A byte that is no two digits gives more than any op may have, also as a part
+// of a longer number.
+var fromBCD, toBCD = newBCD()
 
-// put writes a number below 1000 over b, which has the size of the length.
-func (h headKind) put(b []byte, n uint) {
-	two := n % 100
-	switch h {
-	case headBCD1:
-		b[0] = byte(two + two/10*6)
-	case headBCD2:
-		b[0], b[1] = byte(n/100), byte(two+two/10*6)
-	case headASCII2:
-		b[0], b[1] = byte('0'+two/10), byte('0'+two%10)
-	case headASCII3:
-		b[0], b[1], b[2] = byte('0'+n/100), byte('0'+two/10), byte('0'+two%10)
+func newBCD() (from [256]uint16, to [100]byte) {
+	for c := range from {
+		from[c] = 1000
 	}
+	for n := range to {
+		to[n] = byte(n + n/10*6)
+		from[to[n]] = uint16(n)
+	}
+	return from, to
 }

@@ -1,62 +1,97 @@
 package iso8583
 
 import (
-	"encoding/binary"
+	"errors"
+	"fmt"
 	"math/bits"
 
 	"qianzhi/protocol"
 	"qianzhi/protocol/text"
 )
 
-// fields reads the fields of one map of 64. What its loop changes is in
-// variables of its own; the reader has it while a field is read by its
+// run is where a stretch of digits begins that is converted at once: of opRun
+// that stand one behind the other, on the wire and in the arena.
+type run struct{ wire, arena int }
+
+// errRun says that a run holds something else than digits, or is cut: which
+// field it is comes out when the message is read by descriptions alone.
+var errRun = errors.New("run")
+
+// fields reads the fields of one map of 64 by their ops, and by their
+// descriptions where these leave it to them. What the loop changes is in
+// variables of its own, and in the reader while a field is read by its
 // description.
 func (c *codec) fields(r *reader, half int, left uint64) error {
-	ops, b := &c.ops[half], r.b
-	at, end, count := r.at, len(r.arena), len(r.nodes)
+	ops, b, first := &c.ops[half&1], r.b, r.first
 	arena, nodes := r.arena[:cap(r.arena)], r.nodes[:cap(r.nodes)]
+	at, end, count := r.at, len(r.arena), len(r.nodes)
+	digits := run{at, end}
 	for left != 0 {
 		zeros := bits.LeadingZeros64(left) & 63
-		left &^= 1 << 63 >> zeros
 		o := &ops[zeros]
-		from, n, size, ok := at, int(o.max), int(o.size), false
-		if o.head != headNone {
-			from, n, size = o.length(b, at)
-		}
-		if size <= len(b)-from && n+text.Slack <= len(arena)-end && count < len(nodes) {
-			if o.kind == opShort {
-				v := text.Spread(uint32(text.Word(b[from:])))
-				binary.LittleEndian.PutUint64(arena[end:], v)
-				ok = o.set.Foreign(v)<<(o.shift&63) == 0
-			} else {
-				n, ok = o.value(arena[end:], b[from:], n, size)
-			}
-		}
-		if ok && o.kind != opDigits {
-			node(&nodes[count], o.id, end, n, from, size)
-			count++
-			r.first[o.id] = uint16(count)
-			at, end = from+size, end+n
+		left &^= 1 << 63 >> zeros
+		from, n, ok := at, int(o.max), !r.slow && count < len(nodes)
+		if o.kind == opRun && ok {
+			node(&nodes[count], o.id, end, n, at, n/2)
+			at, end, count = at+n/2, end+n, count+1
+			first[o.id] = uint16(count)
 			continue
 		}
-		if ok {
-			if next := o.field.cut(r.first, nodes, count, end, from, n); next > count {
-				at, end, count = from+size, end+n, next
-				continue
+		if end > digits.arena && !digits.unpack(arena, b, at, end) {
+			return errRun
+		}
+		if o.head != headNone && ok {
+			from, n, ok = o.length(b, at)
+		}
+		size, next := (n+int(o.half))>>(o.half&1), count+1
+		if ok = ok && size <= len(b)-from && n+text.Slack <= len(arena)-end; ok {
+			switch o.kind {
+			case opText:
+				n = trimmed(b, from, n)
+				ok = o.class.copy(arena, end, b, from, n)
+			case opChars:
+				ok = o.class.copy(arena, end, b, from, n)
+			case opRaw:
+				copy(arena[end:], b[from:from+n])
+			case opField:
+				ok = false
+			default:
+				if ok = o.set.Unpack(arena, end, b, from, n) && (n&1 == 0 || b[from+size-1]&15 == o.pad); ok && o.kind == opParts {
+					next, ok = o.cut(nodes, first, run{from, end}, count, n)
+				}
 			}
 		}
-		r.at, r.arena, r.nodes = at, arena[:end], nodes[:count]
-		if o.field == nil {
-			return c.noField(half*64 + zeros + 1)
+		if ok {
+			if o.kind != opParts {
+				node(&nodes[count], o.id, end, n, from, size)
+				first[o.id] = uint16(next)
+			}
+			at, end, count = from+size, end+n, next
+			digits = run{at, end}
+			continue
 		}
-		if err := r.field(o.field); err != nil {
+		r.at, r.arena, r.nodes = at, arena[:end], nodes[:count]
+		if err := c.described(r, o, half*64+zeros+1); err != nil {
 			return err
 		}
 		at, end, count = r.at, len(r.arena), len(r.nodes)
 		arena, nodes = r.arena[:cap(r.arena)], r.nodes[:cap(r.nodes)]
+		digits = run{at, end}
+	}
+	if end > digits.arena && !digits.unpack(arena, b, at, end) {
+		return errRun
 	}
 	r.at, r.arena, r.nodes = at, arena[:end], nodes[:count]
 	return nil
+}
+
+// described reads field n by its description.
+func (c *codec) described(r *reader, o *op, n int) error {
+	if o.field == nil {
+		return headerError(fmt.Sprint(n), c.mti.size, "only bits of fields in the link file", "bit "+fmt.Sprint(n),
+			"add the field to the link file, or the map is read at the wrong place")
+	}
+	return r.field(o.field)
 }
 
 // node fills a node at the top, in place: a copy of small parts stalls the
@@ -66,72 +101,68 @@ func node(n *protocol.Node, id uint16, at, length, from, size int) {
 	n.At, n.Len, n.From, n.Size = uint32(at), uint32(length), uint32(from), uint32(size)
 }
 
-// length reads the length at at and returns where the value begins, its units
-// and its bytes: too many when the field must not have that length.
-func (o *op) length(b []byte, at int) (from, n, size int) {
-	from = at + int(headSize[o.head])
-	if from > len(b) {
-		return at, 0, tooMany
-	}
-	n, ok := o.head.read(b[at:])
-	if !ok || n < int(o.min) || n > int(o.max) {
-		return at, 0, tooMany
-	}
-	return from, n, (n + int(o.half)) >> (o.half & 1)
+// unpack writes the digits of a run, which ends at at and end, to the arena.
+func (d run) unpack(arena, b []byte, at, end int) bool {
+	return at <= len(b) && end+text.Slack <= len(arena) && text.Decimal().Unpack(arena, d.arena, b, d.wire, end-d.arena)
 }
 
-const tooMany = 1 << 30
-
-// value reads n units from the size bytes that src begins with to the beginning
-// of dst. It returns the length of the value, and false when the field has to
-// read it.
-func (o *op) value(dst, src []byte, n, size int) (int, bool) {
-	switch o.kind {
-	case opText:
-		for n > 0 && src[n-1] == ' ' {
-			n--
-		}
-		return n, o.class.copy(dst, src, n)
-	case opChars:
-		return n, o.class.copy(dst, src, n)
-	case opRaw:
-		return copy(dst, src[:n]), true
-	case opPacked, opDigits:
-		if o.half == 0 {
-			return n, o.class.copy(dst, src, n)
-		}
-		return n, o.set.Unpack(dst, src, n) && (n&1 == 0 || src[size-1]&15 == o.pad)
+// length reads the length at at and returns where the value begins and its
+// units, and false when the field must not have so many.
+func (o *op) length(b []byte, at int) (from, n int, ok bool) {
+	if from = at + int(o.before); from > len(b) {
+		return at, 0, false
 	}
-	return 0, false
+	switch head := b[at:from]; o.head {
+	case headBCD1:
+		n = int(fromBCD[head[0]])
+	case headBCD2:
+		n = 100*int(fromBCD[head[0]]) + int(fromBCD[head[1]])
+	default:
+		for _, c := range head {
+			if c -= '0'; c > 9 {
+				return at, 0, false
+			}
+			n = n*10 + int(c)
+		}
+	}
+	return from, n, n >= int(o.min) && n <= int(o.max)
 }
 
-// cut makes nodes from number count on of the parts of n digits, which are at
-// end in the arena and at from on the wire. It returns the number behind the
-// last one, count when the field has to do it.
-func (f *field) cut(first []uint16, nodes []protocol.Node, count, end, from, n int) int {
-	p, done, i := f.parts, 0, count
-	if i+len(p.sub) >= len(nodes) {
-		return count
+// trimmed returns the length of a text of n bytes at from without the blanks
+// that fill it up.
+func trimmed(b []byte, from, n int) int {
+	for n > 0 && b[from+n-1] == ' ' {
+		n--
 	}
-	for k := range p.sub {
-		sub := &p.sub[k]
-		if done+sub.len > n {
+	return n
+}
+
+// cut makes nodes, from number i on, of the parts of n digits. It returns the
+// number of nodes then, and false when the field has to.
+func (o *op) cut(nodes []protocol.Node, first []uint16, d run, i, n int) (int, bool) {
+	p, done := o.field.parts, 0
+	if n == 0 || i+len(o.parts) >= len(nodes) {
+		return i, false
+	}
+	start := i
+	for k := range o.parts {
+		c := &o.parts[k]
+		if int(c.at+c.len) > n {
 			break
 		}
-		place, size := f.place(from, done, sub.len)
-		node(&nodes[i], sub.id, end+done, sub.len, place, size)
+		node(&nodes[i], c.id, d.arena+int(c.at), int(c.len), d.wire+int(c.from), int(c.to-c.from))
 		i++
-		first[sub.id] = uint16(i)
-		done += sub.len
+		first[c.id] = uint16(i)
+		done = int(c.at + c.len)
 	}
-	if done == n {
-		return i
+	if done < n {
+		if !p.rest {
+			return start, false
+		}
+		at, size := o.field.place(d.wire, done, n-done)
+		node(&nodes[i], p.other.id, d.arena+done, n-done, at, size)
+		i++
+		first[p.other.id] = uint16(i)
 	}
-	if !p.rest {
-		return count
-	}
-	place, size := f.place(from, done, n-done)
-	node(&nodes[i], p.other.id, end+done, n-done, place, size)
-	first[p.other.id] = uint16(i + 1)
-	return i + 1
+	return i, true
 }

@@ -22,6 +22,7 @@ type reader struct {
 	arena []byte
 	nodes []protocol.Node
 	first []uint16 // of rec
+	slow  bool     // by descriptions alone
 	b     []byte
 	at    int
 }
@@ -57,12 +58,26 @@ func (r *reader) put(arena []byte, f *field, from, size, parent int) error {
 	return nil
 }
 
-// Index reads a message completely into rec.
+// Index reads a message completely into rec, which is empty when it is refused.
 func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
+	err := c.index(m.Body, rec, false)
+	if err == errRun {
+		err = c.index(m.Body, rec, true)
+	}
+	if err != nil {
+		rec.Reset(c.layout)
+	}
+	return err
+}
+
+// index reads a message, with slow by descriptions alone.
+func (c *codec) index(b []byte, rec *protocol.Record, slow bool) error {
 	rec.Reset(c.layout)
-	r := reader{rec: rec, b: m.Body}
+	r := reader{rec: rec, b: b, slow: slow}
 	r.arena, r.nodes, r.first = rec.Lend()
-	r.arena = slices.Grow(r.arena, 2*min(len(r.b), maxRoom)+text.Slack)
+	if room := 2*min(len(b), maxRoom) + text.Slack; cap(r.arena) < room {
+		r.arena = slices.Grow(r.arena, room)
+	}
 	if err := c.readMTI(&r); err != nil {
 		return err
 	}
@@ -71,33 +86,37 @@ func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 		return err
 	}
 	for half, left := range maps {
+		if left == 0 {
+			continue
+		}
 		if err := c.fields(&r, half, left); err != nil {
 			return err
 		}
 	}
-	if r.at != len(r.b) {
-		return fieldError("", r.at, "the end of the message", fmt.Sprintf("%d bytes more", len(r.b)-r.at),
+	if r.at != len(b) {
+		return fieldError("", r.at, "the end of the message", fmt.Sprintf("%d bytes more", len(b)-r.at),
 			"a length is wrong, or a bit is missing in the map")
 	}
-	return c.obey(r.known(), maps)
+	r.known()
+	return c.obey(r.arena[:4], maps) // the message type comes first
 }
 
 // maxRoom bounds the memory that is made ready for a message of that many
 // bytes; more is made when it is needed.
 const maxRoom = 1 << 12
 
-func (c *codec) noField(n int) error {
-	return headerError(fmt.Sprint(n), c.mti.size, "only bits of fields in the link file", "bit "+fmt.Sprint(n),
-		"add the field to the link file, or the map is read at the wrong place")
-}
-
 func (c *codec) readMTI(r *reader) error {
 	f := &c.mti
 	if len(r.b) < f.size {
 		return headerError(f.name, 0, f.want(), fmt.Sprintf("%d bytes", len(r.b)), "")
 	}
-	raw := r.b[:f.size]
 	r.at = f.size
+	if !r.slow && f.form == formPacked && len(r.nodes) < cap(r.nodes) && f.set.Unpack(r.arena[:cap(r.arena)], 0, r.b, 0, 4) {
+		r.arena, r.nodes, r.first[f.id] = r.arena[:4], r.nodes[:1], 1
+		node(&r.nodes[0], f.id, 0, 4, 0, f.size)
+		return nil
+	}
+	raw := r.b[:f.size]
 	if err := r.value(f, raw, 0, 4, -1); err != nil {
 		return headerError(f.name, 0, f.want(), "bytes "+protocol.Hex(raw, 4), mtiHint(r.b))
 	}
@@ -177,15 +196,13 @@ func (c *codec) badMap(r *reader) error {
 	return headerError("bitmap", r.at, want, fmt.Sprintf("%d bytes left", len(r.b)-r.at), "")
 }
 
-// obey checks which fields the message type carries.
-func (c *codec) obey(rec *protocol.Record, maps [2]uint64) error {
-	mti := rec.Value(rec.Find(c.mti.id))
-	for i := range c.rules {
-		r := &c.rules[i]
-		if string(mti) != string(r.mti[:]) {
+// obey checks which fields a message of the type carries.
+func (c *codec) obey(mti []byte, maps [2]uint64) error {
+	for i := range c.types {
+		if c.types[i] != binary.BigEndian.Uint32(mti) {
 			continue
 		}
-		for half := range maps {
+		for half, r := 0, &c.rules[i]; half < len(maps); half++ {
 			if lack := r.must[half] &^ maps[half]; lack != 0 {
 				return fieldError(fmt.Sprint(half*64+bits.LeadingZeros64(lack)+1), -1, "a field that "+string(mti)+" must carry", "none", "")
 			}

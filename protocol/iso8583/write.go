@@ -4,14 +4,13 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"math/bits"
+	"slices"
 	"strings"
 
 	"qianzhi/protocol"
 )
 
-// writer appends one message. What was written goes from call to call; the
-// writer itself only counts.
+// writer appends one message.
 type writer struct {
 	rec   *protocol.Record
 	nodes []protocol.Node // of rec
@@ -19,26 +18,31 @@ type writer struct {
 	base  int             // offsets on the wire count from here
 	left  int             // values of the record that are not written yet
 	next  int             // node that is likely to be written next
+	slow  bool            // by descriptions alone
+	out   []byte          // what was written; a field that is written by its description goes from call to call
 }
-
-// unwritten marks values that have no place on the wire yet.
-const unwritten = ^uint32(0)
 
 // Append writes the fields that stand in rec, in the order of the map.
 func (c *codec) Append(dst []byte, rec *protocol.Record) ([]byte, error) {
-	w := writer{rec: rec, nodes: rec.Nodes(), arena: rec.Arena(), base: len(dst), left: len(rec.Nodes())}
 	maps, err := c.present(rec)
 	if err != nil {
 		return dst, err
 	}
-	out, err := c.write(&w, dst, maps)
+	w := writer{rec: rec, nodes: rec.Nodes(), arena: rec.Arena(), base: len(dst), left: len(rec.Nodes()), out: dst}
+	if size := len(w.arena) + room; cap(dst)-len(dst) < size {
+		w.out = slices.Grow(dst, size)
+	}
+	if err = c.write(&w, maps); err == errRun || err == nil && w.left != 0 {
+		w.left, w.next, w.out, w.slow = len(w.nodes), 0, w.out[:w.base], true
+		err = c.writeSlow(&w, maps)
+	}
 	if err == nil {
-		err = c.obey(rec, maps)
+		err = c.obey(rec.Value(rec.Find(c.mti.id)), maps)
 	}
 	if err != nil {
 		return dst, err
 	}
-	return out, nil
+	return w.out, nil
 }
 
 // present returns the map of the fields in rec.
@@ -47,56 +51,70 @@ func (c *codec) present(rec *protocol.Record) (maps [2]uint64, err error) {
 		return maps, headerError("", -1, "a record of this layout", "another", "")
 	}
 	nodes := rec.Nodes()
-	var low, high uint64
 	for i := range nodes {
-		nodes[i].From = unwritten
-		switch n := c.owner[nodes[i].ID]; {
-		case n > 64:
-			high |= bit(int(n))
-		case n > 0:
-			low |= bit(int(n))
-		}
+		m := &c.maps[nodes[i].ID]
+		maps[0] |= m[0]
+		maps[1] |= m[1]
 	}
-	if rec.Find(c.mti.id) < 0 {
+	i := rec.Find(c.mti.id)
+	if i < 0 {
 		return maps, headerError(c.mti.name, -1, c.mti.want(), "none", "")
 	}
-	return [2]uint64{low, high}, nil
+	if nodes[i].Len != 4 { // no zeros are missing in a message type
+		return maps, headerError(c.mti.name, -1, c.mti.want(), fmt.Sprintf("%d characters", nodes[i].Len), "")
+	}
+	return maps, nil
 }
 
-func (c *codec) write(w *writer, dst []byte, maps [2]uint64) ([]byte, error) {
-	dst, err := w.field(dst, &c.mti)
-	if err != nil {
-		return nil, err
+func (c *codec) write(w *writer, maps [2]uint64) error {
+	if !c.quickMTI(w) {
+		if err := w.described(&c.mti); err != nil {
+			return err
+		}
 	}
 	const one = 1 << 63
 	first := maps[0]
 	if c.form == map128 || c.form == mapAuto && maps[1] != 0 {
 		first |= one
 	}
-	dst = c.appendHalf(dst, first)
+	w.out = c.appendHalf(w.out, first)
 	if c.form >= map128 || first&one != 0 {
-		dst = c.appendHalf(dst, maps[1])
+		w.out = c.appendHalf(w.out, maps[1])
 	}
 	for half, left := range maps {
-		for left != 0 {
-			zeros := bits.LeadingZeros64(left)
-			left &^= 1 << 63 >> zeros
-			if dst, err = w.field(dst, c.ops[half][zeros].field); err != nil {
-				return nil, err
-			}
+		if err := c.writeFields(w, half, left); err != nil {
+			return err
 		}
 	}
-	if w.left != 0 {
-		return nil, c.stray(w.rec)
-	}
-	return dst, nil
+	return nil
 }
 
-// stray is the error of a record with a value that has no place: it stands
-// twice, or belongs to another form of its field.
-func (c *codec) stray(rec *protocol.Record) error {
-	for i, n := range rec.Nodes() {
-		if n.From == unwritten {
+// quickMTI writes the message type, if it comes first in the record.
+func (c *codec) quickMTI(w *writer) bool {
+	if w.slow || w.nodes[0].ID != c.mti.id || c.mti.form != formPacked {
+		return false
+	}
+	n, at := &w.nodes[0], len(w.out)
+	if !c.mti.set.Pack(w.out[:cap(w.out)], at, w.arena[:cap(w.arena)], int(n.At), 4) {
+		return false
+	}
+	n.From, n.Size = 0, 2
+	w.out, w.left, w.next = w.out[:at+2], w.left-1, 1
+	return true
+}
+
+// writeSlow writes by descriptions alone, to find the value that is wrong or
+// has no place: one that stands twice, or belongs to another form of its field.
+func (c *codec) writeSlow(w *writer, maps [2]uint64) error {
+	const unwritten = ^uint32(0)
+	for i := range w.nodes {
+		w.nodes[i].From = unwritten
+	}
+	if err := c.write(w, maps); err != nil {
+		return err
+	}
+	for i := range w.nodes {
+		if n := &w.nodes[i]; n.From == unwritten {
 			return fieldError(c.layout.Fields[n.ID].Name, -1, "values of one form of the field, each once, none before it left out", fmt.Sprintf("value %d of the record", i),
 				"the forms of a field are chosen by cases of the link file")
 		}

@@ -28,6 +28,7 @@ type Link struct {
 	ID        string         `yaml:"id"`          // required: its name in configuration, logs and reports
 	Title     string         `yaml:"title"`       // name of the interface document
 	Transport string         `yaml:"transport"`   // required: one of tcp, http
+	Mode      string         `yaml:"mode"`        // transport tcp: one of persistent (default), one-shot; one-shot: one message per connection, closed after the reply; without length and end bytes the message ends when its sender shuts down its side
 	Frame     frame.Options  `yaml:"frame"`       // required: how messages are cut from the stream
 	Answer    *frame.Options `yaml:"reply_frame"` // the same for replies, when they differ
 	HTTP      HTTP           `yaml:"http"`        // transport http: content type and headers
@@ -270,6 +271,8 @@ func (l *Link) Check() error {
 		return errors.New("id: missing")
 	case l.Transport != "tcp" && l.Transport != "http":
 		return fmt.Errorf("transport: want tcp or http, got %q", l.Transport)
+	case l.Mode != "" && l.Mode != "persistent" && (l.Mode != "one-shot" || l.Transport != "tcp"):
+		return fmt.Errorf("mode: want persistent, or one-shot with transport tcp, got %q", l.Mode)
 	case codecs != 1:
 		return fmt.Errorf("want exactly one of iso8583, fixed, delimited, json, xml, kv, fml, got %d", codecs)
 	case l.Identity.Institution == "":
@@ -342,6 +345,15 @@ func (l *Link) Ops() ([]pay.Op, error) {
 		ops = append(ops, op)
 	}
 	return ops, nil
+}
+
+// OneShot reports whether a connection carries one message.
+func (l *Link) OneShot() bool { return l.Mode == "one-shot" }
+
+// Endless reports whether nothing in a message says where it ends: its stream
+// has to.
+func (l *Link) Endless() bool {
+	return (l.Frame.Length.Kind == "" || l.Frame.Length.Kind == "none") && l.Frame.End == ""
 }
 
 // Taken returns the link's funds promise.

@@ -83,8 +83,8 @@ func (s *Set) AppendPacked(dst, chars []byte) ([]byte, bool) {
 func (s *Set) ReadPacked(dst, packed []byte) ([]byte, bool) {
 	at := len(dst)
 	for len(packed) >= 4 {
-		v := Spread(binary.LittleEndian.Uint32(packed))
-		if s.Foreign(v) != 0 {
+		v := spread(binary.LittleEndian.Uint32(packed))
+		if (v+s.over)&foreign != 0 {
 			return dst[:at], false
 		}
 		dst = binary.LittleEndian.AppendUint64(dst, v)
@@ -102,52 +102,52 @@ func (s *Set) ReadPacked(dst, packed []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// Slack is how much room Unpack and Pack need beyond what they write.
+// Slack is how much room Unpack and Pack need behind what they write.
 const Slack = 8
 
-// Unpack writes n characters to the beginning of dst, which has Slack bytes
-// more than that; packed begins with them and may go on. It reports whether all
-// are in the alphabet.
-func (s *Set) Unpack(dst, packed []byte, n int) bool {
-	var bad uint64
-	for ; n > 8 && len(packed) >= 4 && len(dst) >= 8; n -= 8 {
-		v := Spread(binary.LittleEndian.Uint32(packed))
-		bad |= s.Foreign(v)
-		binary.LittleEndian.PutUint64(dst, v)
-		dst, packed = dst[8:], packed[4:]
+// Unpack writes the n characters at from in packed to at in dst, which goes on
+// for Slack bytes behind them. It reports whether all are in the alphabet.
+func (s *Set) Unpack(dst []byte, at int, packed []byte, from, n int) bool {
+	bad, over := uint64(0), s.over
+	for ; n >= 8; n -= 8 {
+		v := spread(binary.LittleEndian.Uint32(packed[from : from+4]))
+		bad |= v + over
+		binary.LittleEndian.PutUint64(dst[at:at+8], v)
+		from, at = from+4, at+8
 	}
-	v := Spread(uint32(Word(packed)))
-	binary.LittleEndian.PutUint64(dst, v)
-	return bad|s.Foreign(v)<<(64-8*uint(n)) == 0 // what is behind the last one does not count
+	if n > 0 {
+		v := spread(uint32(Word(packed, from)))
+		bad |= (v + over) << ((64 - 8*uint(n)) & 63) // what is behind the last one does not count
+		binary.LittleEndian.PutUint64(dst[at:at+8], v)
+	}
+	return bad&foreign == 0
 }
 
-// Spread returns the eight characters of four bytes, the first one the lowest.
-func Spread(packed uint32) uint64 {
+// Pack writes the n characters at from in chars two to a byte to at in dst,
+// which goes on for Slack bytes behind them. The free nibble of an odd number
+// is 0. It reports whether all are in the alphabet.
+func (s *Set) Pack(dst []byte, at int, chars []byte, from, n int) bool {
+	bad, over := uint64(0), s.over
+	for ; n >= 8; n -= 8 {
+		v := binary.LittleEndian.Uint64(chars[from:from+8]) ^ '0'*each
+		bad |= v | (v + over)
+		binary.LittleEndian.PutUint32(dst[at:at+4], squeeze(v))
+		from, at = from+8, at+4
+	}
+	if n > 0 {
+		v := (Word(chars, from) ^ '0'*each) & (1<<(8*uint(n)&63) - 1)
+		bad |= v | (v + over)
+		binary.LittleEndian.PutUint32(dst[at:at+4], squeeze(v))
+	}
+	return bad&(0xF0*each) == 0
+}
+
+// spread returns the eight characters of four bytes, the first one the lowest.
+func spread(packed uint32) uint64 {
 	v := uint64(packed)
 	v = (v | v<<16) & 0x0000FFFF0000FFFF
 	v = (v | v<<8) & 0x00FF00FF00FF00FF
 	return (v>>4|v<<8)&(0x0F*each) | '0'*each
-}
-
-// Foreign marks which of eight characters from 30 to 3F are not in the
-// alphabet.
-func (s *Set) Foreign(v uint64) uint64 { return (v + s.over) & (0x40 * each) }
-
-// Pack writes n characters two to a byte to the beginning of dst, which has
-// Slack bytes more than that; chars begins with them and may go on. The free
-// nibble of an odd number is 0. It reports whether all are in the alphabet.
-func (s *Set) Pack(dst, chars []byte, n int) bool {
-	var bad uint64
-	for ; n > 8 && len(chars) >= 8 && len(dst) >= 4; n -= 8 {
-		v := binary.LittleEndian.Uint64(chars) ^ '0'*each
-		bad |= v | (v + s.over)
-		binary.LittleEndian.PutUint32(dst, squeeze(v))
-		dst, chars = dst[4:], chars[8:]
-	}
-	v := (Word(chars) ^ '0'*each) & (1<<(8*uint(n)) - 1)
-	bad |= v | (v + s.over)
-	binary.LittleEndian.PutUint32(dst, squeeze(v))
-	return bad&(0xF0*each) == 0
 }
 
 // squeeze packs eight nibbles that stand in a byte each.
@@ -157,13 +157,17 @@ func squeeze(v uint64) uint32 {
 	return uint32(v | v>>16)
 }
 
-// Word returns the first eight bytes of b with the first one as the lowest,
-// zeros where it is shorter.
-func Word(b []byte) uint64 {
-	if len(b) >= 8 {
-		return binary.LittleEndian.Uint64(b)
+// foreign has the bit that a character from 30 to 3F gets when the over of an
+// alphabet is added to one that is not in it.
+const foreign = 0x40 * each
+
+// Word returns the eight bytes of b that begin at at with the first one as the
+// lowest, zeros where b ends before.
+func Word(b []byte, at int) uint64 {
+	if at <= len(b)-8 {
+		return binary.LittleEndian.Uint64(b[at : at+8])
 	}
-	return lastWord(b)
+	return lastWord(b[at:])
 }
 
 func lastWord(b []byte) (v uint64) {

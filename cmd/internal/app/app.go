@@ -32,13 +32,14 @@ type App struct {
 	orders  chan order
 	addrs   map[string]string
 	doors   []*gateway.Channel // of the banks
+	lines   map[string]line    // of the doors that are no HTTP
 	admin   *admin.Server
 }
 
 // Start opens the journal, recovers what was open, and serves. On an error
 // everything that had started is stopped again.
 func (p *Plan) Start(ctx context.Context) (*App, error) {
-	a := &App{plan: p, log: p.log, stack: newStack(p.log), orders: make(chan order), addrs: map[string]string{}}
+	a := &App{plan: p, log: p.log, stack: newStack(p.log), orders: make(chan order), addrs: map[string]string{}, lines: map[string]line{}}
 	for _, step := range []func(context.Context) error{a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNight, a.openAdmin, a.openLinks} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Close())
@@ -117,7 +118,7 @@ func (a *App) openHosts(context.Context) error {
 
 func (a *App) openEngine(ctx context.Context) error {
 	pol := a.plan.Config.Policy
-	a.engine = gateway.New(gateway.Options{Journal: a.journal, Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
+	a.engine = gateway.New(gateway.Options{Journal: mutate(a.journal), Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
 		Today: a.journal.Day, Now: a.plan.now, Log: a.log,
 		Policy: gateway.Policy{Gaps: pol.Gaps, Tries: pol.Tries, ParkFor: pol.ParkFor, Owner: pol.Owner, Workers: pol.Workers}})
 	a.plan.engine.Store(a.engine)
@@ -190,14 +191,14 @@ func (a *App) listen(ctx context.Context, d *door, h gateway.Handler) error {
 	if d.link.Transport == "http" {
 		return a.listenHTTP(d, ch)
 	}
+	if d.streams() {
+		return a.openStream(d, ch)
+	}
 	return a.listenTCP(ctx, d, ch)
 }
 
 func (a *App) listenTCP(ctx context.Context, d *door, ch *gateway.Channel) error {
-	lim := d.link.Limits
-	s, err := tcp.New(tcp.Options{Addr: d.opts.Listen, Handler: ch, Request: d.dialect.Request.Framer, Reply: d.dialect.Reply.Framer,
-		MaxFrame: d.link.Frame.Max, InFlight: lim.InFlight, Refusals: lim.Refusals, Conns: lim.Conns, MaxOut: 1 << 20,
-		Ordered: lim.Ordered, Now: a.plan.now, Log: a.log})
+	s, err := tcp.New(a.tcpOptions(d, ch))
 	if err != nil {
 		return err
 	}
@@ -215,7 +216,15 @@ func (a *App) listenTCP(ctx context.Context, d *door, ch *gateway.Channel) error
 		return ctx.Err()
 	}
 	a.addrs[d.opts.ID] = s.Addr()
+	a.lines[d.opts.ID] = ordinary{s}
 	return nil
+}
+
+func (a *App) tcpOptions(d *door, ch *gateway.Channel) tcp.Options {
+	lim := d.link.Limits
+	return tcp.Options{Addr: d.opts.Listen, Handler: ch, Request: d.dialect.Request.Framer, Reply: d.dialect.Reply.Framer,
+		MaxFrame: d.link.Frame.Max, InFlight: lim.InFlight, Refusals: lim.Refusals, Conns: lim.Conns, MaxOut: 1 << 20,
+		Ordered: lim.Ordered, Now: a.plan.now, Log: a.log}
 }
 
 func (a *App) listenHTTP(d *door, ch *gateway.Channel) error {

@@ -97,14 +97,6 @@ type KeyFile struct {
 	SM4     string `yaml:"sm4"`
 }
 
-// LinkOptions binds a link file to an address and to keys.
-type LinkOptions struct {
-	ID     string            `yaml:"id"`
-	File   string            `yaml:"file"`
-	Listen string            `yaml:"listen"`
-	Keys   map[string]string `yaml:"keys"` // role in the link file: key name
-}
-
 // HostOptions is a counterparty and what it promised.
 type HostOptions struct {
 	ID         string            `yaml:"id"`
@@ -215,6 +207,11 @@ func Load(name string) (*Config, error) {
 	}
 	if err := f.Unused(); err != nil {
 		return nil, err
+	}
+	for i := range c.Links {
+		if err := c.Links[i].Check(); err != nil {
+			return nil, f.Wrong(err, "links", i)
+		}
 	}
 	for i := range c.Hosts {
 		if err := c.Hosts[i].Check(); err != nil {

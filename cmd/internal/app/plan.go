@@ -98,13 +98,16 @@ func (p *Plan) door(o LinkOptions) (*door, error) {
 func (p *Plan) doors() error {
 	seen := map[string]bool{}
 	for i, o := range p.Config.Links {
-		if o.ID == "" || o.Listen == "" || seen[o.ID] {
-			return p.wrong(fmt.Errorf("id: %q: id and listen are needed, and an id stands once", o.ID), "links", i)
+		if o.ID == "" || seen[o.ID] {
+			return p.wrong(fmt.Errorf("id: %q: an id is needed and stands once", o.ID), "links", i)
 		}
 		seen[o.ID] = true
 		d, err := p.door(o)
 		if err != nil {
 			return p.wrong(err, "links", i, "file")
+		}
+		if err := d.check(); err != nil {
+			return p.wrong(err, "links", i)
 		}
 		p.links = append(p.links, d)
 	}
@@ -112,7 +115,11 @@ func (p *Plan) doors() error {
 		return nil
 	}
 	m := p.Config.MIS
-	d, err := p.door(LinkOptions{ID: "mis", File: m.File, Listen: m.Listen, Keys: m.Keys})
+	o := LinkOptions{ID: "mis", File: m.File, Listen: m.Listen, Keys: m.Keys}
+	if err := o.Check(); err != nil {
+		return p.wrong(err, "mis")
+	}
+	d, err := p.door(o)
 	if err != nil {
 		return p.wrong(err, "mis", "file")
 	}
@@ -125,6 +132,9 @@ func (p *Plan) counterparties() error {
 		d, err := p.door(LinkOptions{ID: o.ID, File: o.File, Keys: o.Keys})
 		if err != nil {
 			return p.wrong(err, "hosts", i, "file")
+		}
+		if d.link.OneShot() {
+			return p.wrong(fmt.Errorf("%s: mode one-shot is for links, a host is kept connected", o.File), "hosts", i, "file")
 		}
 		a, err := socket.New(socket.Options{Name: o.ID, Dial: socket.Dialer(o.Dial, o.Connect), Dialect: d.dialect, Conns: o.Conns, Queue: o.Queue,
 			MaxIn: 4 << 20, Backoff: o.Backoff, Ceiling: o.Ceiling, Late: p.late(o.ID), Now: p.now, Log: p.log})

@@ -51,8 +51,12 @@ func (a *App) Status() admin.Status {
 	st := admin.Status{Day: a.journal.Day(), Node: a.plan.Config.Node.ID, Unknown: a.Waiting(), Problems: []admin.Problem{}}
 	for _, ch := range a.doors {
 		n := ch.Counts()
-		st.Links = append(st.Links, admin.Link{ID: ch.Link, Addr: a.Addr(ch.Link), Approved: n.Approved, Declined: n.Declined, Unknown: n.Unknown,
-			Rejected: n.Rejected, Busy: n.Busy, Panics: n.Panics})
+		l := admin.Link{ID: ch.Link, Addr: a.Addr(ch.Link), Approved: n.Approved, Declined: n.Declined, Unknown: n.Unknown,
+			Rejected: n.Rejected, Busy: n.Busy, Panics: n.Panics}
+		if on := a.lines[ch.Link]; on != nil {
+			st.Problems = append(st.Problems, on.look(&l)...)
+		}
+		st.Links = append(st.Links, l)
 	}
 	for i, s := range a.plan.socks {
 		h := admin.Host{ID: a.plan.Config.Hosts[i].ID, Conns: s.Up()}
@@ -107,6 +111,12 @@ func (a *App) samples() []admin.Sample {
 			out = append(out, admin.Sample{Name: "qianzhi_frames_refused_total", Help: "frames without a business reply", Counter: true, Value: float64(n),
 				Labels: [][2]string{{"link", l.ID}, {"why", fate}}})
 		}
+		for way, n := range map[string]int{"request": l.Conns, "reply": l.ReplyConns} {
+			out = append(out, admin.Sample{Name: "qianzhi_link_connections", Help: "open connections of a bank", Value: float64(n),
+				Labels: [][2]string{{"link", l.ID}, {"way", way}}})
+		}
+		out = append(out, admin.Sample{Name: "qianzhi_replies_dropped_total", Help: "replies that found no connection since the start", Counter: true,
+			Value: float64(l.Dropped), Labels: [][2]string{{"link", l.ID}}})
 	}
 	for _, h := range st.Hosts {
 		out = append(out, admin.Sample{Name: "qianzhi_host_connections", Help: "open connections to a counterparty", Value: float64(h.Conns),

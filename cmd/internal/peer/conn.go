@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -27,12 +28,24 @@ type Conn struct {
 	nc   net.Conn
 	rec  *protocol.Record
 	buf  []byte
+
+	once    bool // a connection carries one request and its reply
+	endless bool // shutting down our side ends the request
 }
 
 // Dial builds a client of the address; it connects at the first request and
 // again after the connection was lost.
 func Dial(d *protocol.Dialect, addr string) *Conn {
 	return &Conn{d: d, addr: addr, rec: new(protocol.Record)}
+}
+
+// DialOnce builds a client that opens a connection for each request and reads
+// its reply to the connection's end. With endless it shuts down its own side
+// after the request, whose end nothing else tells.
+func DialOnce(d *protocol.Dialect, addr string, endless bool) *Conn {
+	c := Dial(d, addr)
+	c.once, c.endless = true, endless
+	return c
 }
 
 // Close closes the connection, if any.
@@ -100,6 +113,9 @@ func (c *Conn) exchange(ctx context.Context, pieces [][]byte, last bool) (protoc
 	if last {
 		return protocol.Frame{}, ErrClosed
 	}
+	if c.once {
+		return c.single()
+	}
 	chunk := make([]byte, 4096)
 	for {
 		f, n, err := c.d.Reply.Framer.Next(c.buf)
@@ -117,4 +133,25 @@ func (c *Conn) exchange(ctx context.Context, pieces [][]byte, last bool) (protoc
 		}
 		c.buf = append(c.buf, chunk[:n]...)
 	}
+}
+
+// maxSingle bounds a reply that the connection's end ends.
+const maxSingle = 64 << 20
+
+// single reads the one reply of a connection and closes it.
+func (c *Conn) single() (protocol.Frame, error) {
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && c.endless {
+		if err := half.CloseWrite(); err != nil {
+			return protocol.Frame{}, err
+		}
+	}
+	b, err := io.ReadAll(io.LimitReader(c.nc, maxSingle))
+	if err := errors.Join(err, c.Close()); err != nil {
+		return protocol.Frame{}, err
+	}
+	f, n, err := c.d.Reply.Framer.Next(b)
+	if err == nil && n == 0 {
+		err = ErrClosed
+	}
+	return f, err
 }

@@ -20,7 +20,16 @@ func (b *book) framing() {
 		b.table([]string{b.say("首部", "Header"), b.say("内容", "Content")}, rows)
 		return
 	}
-	b.para("各部分依下列次序, 其后是下一个报文。", "The parts follow one another in this order; the next message follows.")
+	switch {
+	case b.link.OneShot() && b.link.Endless():
+		b.para("短连接: 每个连接一个报文。发送方写完后关闭己方写方向(SHUT_WR), 即为报文结束; 应答写出后连接关闭。各部分依下列次序。",
+			"A connection carries one message. Its sender shuts down its own side (SHUT_WR), which ends the message; the connection is closed after the reply. The parts follow one another in this order.")
+	case b.link.OneShot():
+		b.para("短连接: 每个连接一个报文, 应答写出后连接关闭。各部分依下列次序。",
+			"A connection carries one message and is closed after the reply. The parts follow one another in this order.")
+	default:
+		b.para("各部分依下列次序, 其后是下一个报文。", "The parts follow one another in this order; the next message follows.")
+	}
 	if b.link.Answer != nil {
 		b.heading(3, b.say("请求", "Requests"))
 	}

@@ -22,7 +22,7 @@ type Make func(t testing.TB, dir string) journal.Store
 // Run runs the whole contract.
 func Run(t *testing.T, make Make) {
 	for name, tests := range map[string]map[string]func(*testing.T, *Bench){
-		"identity": identityTests, "days": dayTests, "failures": failureTests, "proof": proofTests, "load": loadTests,
+		"identity": identityTests, "days": dayTests, "failures": failureTests, "proof": proofTests, "load": loadTests, "search": searchTests,
 	} {
 		for test, f := range tests {
 			t.Run(name+"/"+test, func(t *testing.T) { f(t, NewBench(t, make)) })

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -76,7 +77,8 @@ func read(ctx context.Context, c *sqlite3.SQLiteConn, want journal.Range, yield 
 		size = 1
 	}
 	end := want.To
-	if want.Day != 0 {
+	sparse := want.Day != 0 || want.Match != nil
+	if sparse {
 		if end, err = lastRow(c, want); err != nil || end == 0 {
 			return err
 		}
@@ -87,7 +89,7 @@ func read(ctx context.Context, c *sqlite3.SQLiteConn, want journal.Range, yield 
 			return err
 		}
 		to := end
-		if want.Day != 0 { // rows of other days are passed over, a bounded number at a time
+		if sparse { // other rows are passed over, a bounded number at a time
 			to = min(end, from+span)
 		}
 		rows, err = readChunk(st, rows[:0], from, to, want.Narrow)
@@ -146,7 +148,43 @@ func query(want journal.Range) string {
 	if want.Day != 0 {
 		q += fmt.Sprintf(" AND day = %d", uint32(want.Day))
 	}
+	if want.Match != nil {
+		q += matching(want.Match)
+	}
 	return q + " ORDER BY row LIMIT ?3"
+}
+
+// matching writes the conditions of a Match, which are numbers and, in the
+// tail, digits.
+func matching(m *journal.Match) string {
+	var q strings.Builder
+	for _, c := range []struct {
+		column string
+		value  uint64
+	}{{"account", m.Account}, {"pan", m.PAN}, {"serial", m.Serial}, {"state", uint64(m.State)}} {
+		if c.value != 0 {
+			fmt.Fprintf(&q, " AND %s = %d", c.column, int64(c.value))
+		}
+	}
+	if m.Tail != "" {
+		fmt.Fprintf(&q, " AND tail = '%s'", strings.ReplaceAll(m.Tail, "'", "''"))
+	}
+	if m.Carried {
+		fmt.Fprintf(&q, " AND kind = %d", pay.EvCarried)
+	} else if m.First {
+		fmt.Fprintf(&q, " AND kind IN (%d, %d, %d)", pay.EvReceived, pay.EvReverse, pay.EvCarried)
+	}
+	if len(m.Refs) > 0 {
+		q.WriteString(" AND ref IN (")
+		for i, ref := range m.Refs {
+			if i > 0 {
+				q.WriteByte(',')
+			}
+			fmt.Fprintf(&q, "%d", int64(ref))
+		}
+		q.WriteByte(')')
+	}
+	return q.String()
 }
 
 func readChunk(st driver.Stmt, rows []journal.Row, from, end uint64, short bool) ([]journal.Row, error) {

@@ -114,6 +114,39 @@ func damage(err error) error {
 	return err
 }
 
+// Copy makes a consistent copy of a day's file, beside its writer, under a name
+// that must be free.
+func (s *Store) Copy(ctx context.Context, day pay.Day, name string) error {
+	if err := create(name); err != nil {
+		return err
+	}
+	from, err := open(s.file(day), "rw", busyReader)
+	if err != nil {
+		return err
+	}
+	to, err := open(name, "rw", busyReader)
+	if err != nil {
+		return errors.Join(err, from.Close())
+	}
+	b, err := to.Backup("main", from, "main")
+	if err == nil {
+		_, err = b.Step(-1) // all in one snapshot: it does not begin anew when the writer commits
+		err = errors.Join(err, b.Finish())
+	}
+	return errors.Join(damage(err), to.Close(), from.Close(), ctx.Err(), syncDir(filepath.Dir(name)))
+}
+
+// Remove removes the file of a day.
+func (s *Store) Remove(_ context.Context, day pay.Day) error {
+	var errs error
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(s.file(day) + suffix); !errors.Is(err, os.ErrNotExist) {
+			errs = errors.Join(errs, err)
+		}
+	}
+	return errors.Join(errs, syncDir(s.dir))
+}
+
 // Salvage builds a new file from the rows up to last, puts it in the place of
 // the damaged one and keeps that under the name it returns.
 func (s *Store) Salvage(ctx context.Context, day pay.Day, last uint64) (string, error) {

@@ -1,0 +1,229 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"qianzhi/adapters/mis"
+	"qianzhi/cmd/internal/app"
+	"qianzhi/cmd/internal/keyfile"
+	"qianzhi/cmd/internal/load"
+	"qianzhi/cmd/internal/peer"
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol/secure"
+	"qianzhi/protocol/spec"
+)
+
+// fate is what a bank was told of one payment.
+type fate struct {
+	link, key string
+	amount    pay.Amount
+	day       pay.Day
+	paid      bool // told approved
+	declined  bool // told finally refused
+	reversed  bool // told that it is undone
+}
+
+// tale is everything that banks were told.
+type tale struct {
+	mu    sync.Mutex
+	told  map[string]*fate
+	wrong []string // answers that contradict earlier ones
+}
+
+func (t *tale) tell(key string, change func(*fate)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.told[key]
+	if f == nil {
+		f = &fate{key: key}
+		t.told[key] = f
+	}
+	change(f)
+}
+
+func (t *tale) contradict(format string, a ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.wrong = append(t.wrong, fmt.Sprintf(format, a...))
+}
+
+// bank is the far side of the links.
+type bank struct {
+	links []load.Link
+	tale  *tale
+}
+
+func newBank(dir string, c *app.Config, t *tale) (*bank, error) {
+	keys := secure.Keys{Ring: secure.Ring{}, Roles: map[string]string{}}
+	for role, file := range map[string]string{"bank": "bank.key", "gateway": "gateway.pub", "master": "terminal-master.sm4"} {
+		k, err := keyfile.Read(filepath.Join(dir, "keys", file))
+		if err != nil {
+			return nil, err
+		}
+		keys.Ring[role], keys.Roles[role] = k, role
+	}
+	b := &bank{tale: t}
+	for _, l := range c.Links {
+		link, err := spec.Load(c.Path(l.File), os.ReadFile)
+		if err != nil {
+			return nil, err
+		}
+		d, err := link.Assemble(spec.Parts{Keys: keys, Sessions: secure.NewSessions(1000), Now: time.Now})
+		if err != nil {
+			return nil, err
+		}
+		open := func(int) (load.Client, error) { return peer.Dial(d, l.Listen), nil }
+		if link.Transport == "http" {
+			open = func(int) (load.Client, error) { return peer.NewWeb(d, link, l.Listen) }
+		}
+		b.links = append(b.links, load.Link{ID: l.ID, Open: open, Style: style(l.ID), NoSignOn: l.ID == "http"})
+	}
+	return b, nil
+}
+
+// style writes what differs between the three links of the demo.
+func style(link string) load.Style {
+	return func(worker int, serial uint64, req *pay.Request) {
+		now := time.Now()
+		if link == "pos" {
+			req.Ref.Serial = fmt.Sprintf("%06d", serial)
+			req.More = []pay.Field{{ID: pay.FTerminal, Val: fmt.Sprintf("6012%04d", worker+1)}, {ID: pay.FMerchant, Val: "301051249000001"},
+				{ID: pay.FBatch, Val: "000001"}, {ID: pay.FSenderTime, Val: now.Format("150405")}}
+			return
+		}
+		prefix := map[string]string{"fixed": "1", "http": "9"}[link]
+		req.Ref.Serial, req.Day = fmt.Sprintf("%s%03d%08d", prefix, worker+1, serial), pay.DayOf(now)
+		req.More = []pay.Field{{ID: pay.FSenderTime, Val: now.Format("150405")}, {ID: pay.FBranch, Val: "512001"}, {ID: pay.FOperator, Val: "KIOSK001"}}
+	}
+}
+
+// key names a payment from the bank's side.
+func key(link, terminal, serial string) string { return link + "/" + terminal + "/" + serial }
+
+// player is one connection: it pays for one customer after another, repeats
+// each message until the answer is final, and sometimes takes a payment back.
+type player struct {
+	bank      *bank
+	link      *load.Link
+	worker    int
+	r         *rand.Rand
+	customers []mis.Customer
+	serial    uint64
+	client    load.Client
+	signedOn  bool
+}
+
+func (b *bank) player(i int, seed uint64, customers []mis.Customer) *player {
+	return &player{bank: b, link: &b.links[i%len(b.links)], worker: i / len(b.links), r: rand.New(rand.NewPCG(seed, uint64(i)+10)), customers: customers}
+}
+
+// play begins payments until work ends; what was begun is asked for until all
+// ends.
+func (p *player) play(work, all context.Context) {
+	for work.Err() == nil && len(p.customers) > 0 {
+		c := p.customers[0]
+		p.customers = p.customers[1:]
+		req := p.request(pay.Pay)
+		req.Account, req.Bills = c.Account, c.Bills
+		for _, b := range c.Bills {
+			req.Amount += b.Amount
+		}
+		k := key(p.link.ID, pay.Find(req.More, pay.FTerminal), req.Ref.Serial)
+		p.bank.tale.tell(k, func(f *fate) { f.link, f.amount = p.link.ID, req.Amount })
+		rep, ok := p.final(all, req)
+		if !ok {
+			break
+		}
+		day, _ := pay.ParseDay(pay.Find(rep.More, pay.FDay))
+		p.bank.tale.tell(k, func(f *fate) {
+			f.paid, f.declined, f.day = rep.Verdict == pay.Approved, rep.Verdict == pay.Declined, day
+		})
+		if rep.Verdict != pay.Approved {
+			continue
+		}
+		switch p.r.IntN(4) {
+		case 0:
+			again, ok := p.final(all, req)
+			if ok && (again.Verdict != pay.Approved || again.Serial != rep.Serial) {
+				p.bank.tale.contradict("%s: first approved as %s, then %s/%s as %s", k, rep.Serial, again.Verdict, again.Code, again.Serial)
+			}
+		case 1, 2:
+			if undone, ok := p.final(all, p.reversal(req)); ok && undone.Verdict == pay.Approved {
+				p.bank.tale.tell(k, func(f *fate) { f.reversed = true })
+			}
+		}
+	}
+	if p.client != nil {
+		_ = p.client.Close() // nothing is under way
+	}
+}
+
+func (p *player) request(op pay.Op) *pay.Request {
+	p.serial++
+	req := &pay.Request{Op: op}
+	p.link.Style(p.worker, p.serial, req)
+	return req
+}
+
+func (p *player) reversal(sale *pay.Request) *pay.Request {
+	req := p.request(pay.Reverse)
+	req.Account, req.Amount = sale.Account, sale.Amount
+	req.Original = &pay.Ref{Serial: sale.Ref.Serial}
+	req.More = append(req.More, pay.Field{ID: pay.FOriginalDate, Val: sale.Day.String()})
+	if pay.Find(req.More, pay.FTerminal) != "" { // a terminal repeats the trace number of its sale
+		req.Ref.Serial = sale.Ref.Serial
+	}
+	return req
+}
+
+// oneTry is how long an answer is waited for; between two tries the daemon may
+// be down.
+const (
+	oneTry  = 5 * time.Second
+	between = 10 * time.Millisecond
+)
+
+// final repeats a message until its answer is final; false when ctx ended.
+func (p *player) final(ctx context.Context, req *pay.Request) (pay.Reply, bool) {
+	for ctx.Err() == nil {
+		if !p.signedOn && !p.link.NoSignOn { // work keys die with the daemon
+			rep, err := p.do(ctx, p.request(pay.SignOn))
+			p.signedOn = err == nil && rep.Verdict == pay.Approved
+			if !p.signedOn {
+				pause(ctx, between)
+				continue
+			}
+		}
+		rep, err := p.do(ctx, req)
+		switch {
+		case err != nil:
+			p.signedOn = false
+		case rep.Code == pay.CodeSignOn:
+			p.signedOn = false
+			continue
+		case rep.Verdict != pay.Unknown:
+			return rep, true
+		}
+		pause(ctx, between)
+	}
+	return pay.Reply{}, false
+}
+
+func (p *player) do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
+	if p.client == nil {
+		c, err := p.link.Open(p.worker)
+		if err != nil {
+			return pay.Reply{}, err
+		}
+		p.client = c
+	}
+	ctx, cancel := context.WithTimeout(ctx, oneTry)
+	defer cancel()
+	return p.client.Do(ctx, req, peer.Sound)
+}

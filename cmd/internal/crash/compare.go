@@ -1,0 +1,134 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"qianzhi/adapters/mis"
+	"qianzhi/cmd/internal/app"
+	"qianzhi/gateway/pay"
+)
+
+// settle is how long the resolver gets for what the kills left open.
+const settle = 60 * time.Second
+
+// compare starts the daemon once more, in this process, waits until nothing is
+// in doubt, and holds the books of both sides against what banks were told.
+func (t *tale) compare(ctx context.Context, c *app.Config, sum *Summary, log io.Writer) error {
+	plan, err := app.Prepare(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	a, err := plan.Start(ctx)
+	if err != nil {
+		return err
+	}
+	for end := time.Now().Add(settle); ; {
+		sum.Open = 0
+		if err = a.Journal().OpenEntries(ctx, func(pay.Entry) bool { sum.Open++; return true }); err != nil {
+			break
+		}
+		if sum.Open == 0 || time.Now().After(end) || !pause(ctx, 20*time.Millisecond) {
+			break
+		}
+	}
+	b := books{entries: map[string]pay.Entry{}, effects: map[string]int{}}
+	if err == nil {
+		err = b.read(ctx, a)
+	}
+	if closed := a.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return err
+	}
+	t.judge(&b, sum, func(format string, a ...any) { fmt.Fprintf(log, format+"\n", a...) })
+	return nil
+}
+
+// books are what both sides hold.
+type books struct {
+	entries      map[string]pay.Entry // by what makes a payment one and the same to its bank
+	effects      map[string]int       // at the MIS, by our serial
+	ours, theirs pay.Amount
+}
+
+func (b *books) read(ctx context.Context, a *app.App) error {
+	last := a.Journal().Day()
+	for d := last.Add(-2); d <= last; d = d.Add(1) {
+		if !a.Journal().Has(d) {
+			continue
+		}
+		err := a.Journal().Lines(ctx, d, ^uint64(0), func(e *pay.Entry) bool {
+			b.entries[key(e.Req.Via.Link, pay.Find(e.Req.More, pay.FTerminal), e.Req.Ref.Serial)] = e.Clone()
+			if e.State == pay.Succ {
+				b.ours += e.Req.Amount
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for d := last.Add(-2); d <= last.Add(1); d = d.Add(1) {
+		err := a.Ledger().Day(ctx, d, func(p mis.Posted) bool {
+			if !p.Returned {
+				b.effects[p.Serial]++
+				b.theirs += p.Amount
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tale) judge(b *books, sum *Summary, say func(string, ...any)) {
+	sum.Payments = len(b.entries)
+	for _, w := range t.wrong {
+		sum.Lost++
+		say("%s", w)
+	}
+	for k, f := range t.told {
+		e, there := b.entries[k]
+		n := b.effects[e.ID.Serial(1)]
+		switch {
+		case f.paid:
+			sum.Acked++
+			want, effects := pay.Succ, 1
+			if f.reversed {
+				sum.Acked++
+				sum.Reversed++
+				want, effects = pay.Revd, 0
+			}
+			if !there || e.State != want || e.Req.Amount != f.amount || e.ID.Day != f.day || n != effects {
+				sum.Lost++
+				say("%s was told %s %s, the journal has %v %s %s on %s, the MIS %d", k, want, f.amount.Yuan(), there, e.State, ID(e), f.day, n)
+			}
+		case f.declined:
+			sum.Declined++
+			if n != 0 || there && e.State == pay.Succ {
+				sum.Lost++
+				say("%s was told declined, the journal has %s, the MIS %d", k, e.State, n)
+			}
+		}
+	}
+	for serial, n := range b.effects {
+		if n > 1 {
+			sum.Doubled++
+			say("%s was posted %d times", serial, n)
+		}
+	}
+	if b.ours != b.theirs {
+		sum.Lost++
+		say("the journal says %s, the MIS says %s", b.ours.Yuan(), b.theirs.Yuan())
+	}
+}
+
+// ID names a payment in a message.
+func ID(e pay.Entry) string { return fmt.Sprintf("%s-%d", e.ID.Day, e.ID.Row) }

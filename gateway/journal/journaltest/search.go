@@ -1,0 +1,246 @@
+package journaltest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"qianzhi/gateway/journal"
+	"qianzhi/gateway/pay"
+)
+
+var searchTests = map[string]func(*testing.T, *Bench){
+	"find equals a look at every payment":     testFindAll,
+	"find knows what happened after the cut":  testFindMoved,
+	"an index that was changed is found out":  testIndexChanged,
+	"an index is built again after a restart": testIndexAgain,
+	"the timeline shows every event":          testTimeline,
+}
+
+// archive opens the bench's directory beside the running journal.
+func (b *Bench) archive() *journal.Archive {
+	b.T.Helper()
+	a, err := journal.OpenArchive(b.T.Context(), b.make(b.T, b.Options.Dir), b.Options)
+	if err != nil {
+		b.T.Fatalf("archive: %v", err)
+	}
+	return a
+}
+
+// indexed waits until every closed day has its index.
+func (b *Bench) indexed() {
+	b.T.Helper()
+	b.eventually(func() bool {
+		a := b.archive()
+		defer a.Close()
+		for _, d := range a.Days()[:len(a.Days())-1] {
+			if a.CheckIndex(d) != nil {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (b *Bench) found(q journal.Query) map[pay.ID]pay.Entry {
+	b.T.Helper()
+	a := b.archive()
+	defer a.Close()
+	got := map[pay.ID]pay.Entry{}
+	_, err := a.Find(b.T.Context(), q, func(e *pay.Entry) bool {
+		if _, twice := got[e.ID]; twice {
+			b.T.Errorf("%+v: %v was told twice", q, e.ID)
+		}
+		got[e.ID] = e.Clone()
+		return true
+	})
+	if err != nil {
+		b.T.Fatalf("find %+v: %v", q, err)
+	}
+	return got
+}
+
+// testFind asks for everything that three days hold, with and without indexes,
+// and holds each answer against a look at every payment.
+func testFindAll(_ *testing.T, b *Bench) {
+	for day := range 3 {
+		var all []pay.Entry
+		for i := range 12 {
+			req := sale(fmt.Sprintf("%d%02d", day, i))
+			req.Account, req.Amount = fmt.Sprintf("account-%d", i%4), pay.Amount(100*(1+i%3))
+			req.More = []pay.Field{{ID: pay.FPAN, Val: fmt.Sprintf("62220212345678%04d", i%5)}}
+			all = append(all, b.begin(intent(req), pay.SeenNew))
+		}
+		for i := range all {
+			b.add(&all[i], []pay.Event{succeeded, refused, unknown}[i%3])
+		}
+		if day < 2 {
+			b.cut(1)
+		}
+	}
+	b.compareFinds()
+	b.indexed()
+	b.compareFinds()
+}
+
+func (b *Bench) compareFinds() {
+	b.T.Helper()
+	first, last := b.Day().Add(-2), b.Day()
+	var all []pay.Entry
+	for d := first; d <= last; d = d.Add(1) {
+		for _, e := range b.lines(d, ^uint64(0)) {
+			all = append(all, e)
+		}
+	}
+	middle := all[len(all)/2].At
+	for _, q := range []journal.Query{
+		{Account: "account-1"}, {Serial: "105"}, {PAN: "622202123456780003"}, {Tail: "0002"}, {Amount: 200}, {State: pay.Unkn},
+		{State: pay.Succ, Account: "account-0"}, {Account: "account-2", Amount: 100, State: pay.Fail}, {Account: "nobody"},
+		{From: last, To: last}, {From: first, To: first, State: pay.Succ}, {From: first, To: first.Add(1), Amount: 300},
+		{Since: middle, Account: "account-3"}, {Until: middle, Tail: "0001"}, {Since: middle, Until: middle.Add(time.Second), State: pay.Succ},
+		{From: first, To: first.Add(1), Closed: true, State: pay.Fail},
+	} {
+		want := map[pay.ID]pay.Entry{}
+		for _, e := range all {
+			if q.Match(&e) && (q.From == 0 || e.ID.Day >= q.From) && (q.To == 0 || e.ID.Day <= q.To) {
+				want[e.ID] = e
+			}
+		}
+		got := b.found(q)
+		for id, e := range want {
+			if g := got[id]; g.Req == nil {
+				b.T.Errorf("%+v: %v is missing", q, id)
+			} else if err := same(&g, &e); err != nil {
+				b.T.Errorf("%+v: %v", q, err)
+			}
+		}
+		if len(got) != len(want) {
+			b.T.Errorf("%+v: found %d, want %d", q, len(got), len(want))
+		}
+		if n := len(want); n > 1 {
+			if q.Limit = n - 1; len(b.found(q)) != n-1 {
+				b.T.Errorf("%+v: the limit does not hold", q)
+			}
+		}
+	}
+}
+
+// testFindMoved has payments change after their day: a closed search shows them
+// as of the last cut, one with the running day as they stand.
+func testFindMoved(_ *testing.T, b *Bench) {
+	day := b.Day()
+	open, done := b.new("1"), b.new("2")
+	b.add(&open, unknown)
+	b.add(&done, succeeded)
+	b.cut(1)
+	b.add(&done, reversing)
+	b.cut(1)
+	b.indexed()
+	b.add(&open, succeeded)
+	b.add(&done, reversed)
+	for _, c := range []struct {
+		q    journal.Query
+		want int
+	}{
+		{journal.Query{From: day, To: day, Closed: true, State: pay.Unkn}, 1}, {journal.Query{From: day, To: day, Closed: true, State: pay.Succ}, 0},
+		{journal.Query{From: day, To: day, Closed: true, State: pay.Revp}, 1}, {journal.Query{From: day, To: day, State: pay.Unkn}, 0},
+		{journal.Query{From: day, To: day, State: pay.Succ}, 1}, {journal.Query{State: pay.Revd}, 1}, {journal.Query{State: pay.Revp}, 0},
+	} {
+		if got := b.found(c.q); len(got) != c.want {
+			b.T.Errorf("%+v: found %d, want %d", c.q, len(got), c.want)
+		}
+	}
+}
+
+func testIndexChanged(t *testing.T, b *Bench) {
+	day := b.Day()
+	for i := range 20 {
+		e := b.new(fmt.Sprint(i))
+		b.add(&e, succeeded)
+	}
+	b.cut(1)
+	b.indexed()
+	name := b.Options.Dir + "/" + day.String() + ".idx"
+	whole, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(whole); at += 37 {
+		hurt := append([]byte(nil), whole...)
+		hurt[at] ^= 0x41
+		if err := os.WriteFile(name+".new", hurt, 0o600); err == nil {
+			err = os.Rename(name+".new", name)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := b.archive()
+		if err := a.CheckIndex(day); !errors.Is(err, journal.ErrIndex) {
+			t.Fatalf("byte %d of %d: %v", at, len(whole), err)
+		}
+		// A search may miss or fail, but it tells nothing that the log does not say.
+		_, _ = a.Find(t.Context(), journal.Query{Serial: "7"}, func(e *pay.Entry) bool {
+			if e.Req.Ref.Serial != "7" {
+				t.Errorf("byte %d: found %s", at, e.Req.Ref.Serial)
+			}
+			return true
+		})
+		a.Close()
+	}
+}
+
+func testIndexAgain(t *testing.T, b *Bench) {
+	day := b.Day()
+	e := b.new("1")
+	b.add(&e, succeeded)
+	b.cut(1)
+	b.indexed()
+	b.Stop()
+	name := b.Options.Dir + "/" + day.String() + ".idx"
+	if err := os.Rename(name, name+".part"); err != nil { // as if it had not been finished
+		t.Fatal(err)
+	}
+	b.Start()
+	b.indexed()
+	if got := b.found(journal.Query{Serial: "1"}); len(got) != 1 {
+		t.Errorf("found %d", len(got))
+	}
+}
+
+func testTimeline(t *testing.T, b *Bench) {
+	e := b.new("1")
+	b.add(&e, unknown)
+	b.cut(1)
+	b.add(&e, pay.Event{Kind: pay.EvAttempt, Attempt: 1, Note: "again"})
+	b.cut(1)
+	b.add(&e, succeeded)
+	for range 2 {
+		a := b.archive()
+		got, steps, err := a.Timeline(t.Context(), e.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := same(&got, &e); err != nil {
+			t.Error(err)
+		}
+		want := []pay.EventKind{pay.EvReceived, pay.EvResult, pay.EvCarried, pay.EvAttempt, pay.EvCarried, pay.EvResult}
+		if len(steps) != len(want) {
+			t.Fatalf("%d steps, want %d", len(steps), len(want))
+		}
+		for i, s := range steps {
+			if s.Event.Kind != want[i] {
+				t.Errorf("step %d: kind %d, want %d", i, s.Event.Kind, want[i])
+			}
+		}
+		if steps[3].Event.Note != "again" || steps[5].Event.Host != "MIS1" {
+			t.Errorf("%+v", steps)
+		}
+		if _, _, err := a.Timeline(t.Context(), pay.ID{Day: e.ID.Day, Row: 2}); !errors.Is(err, journal.ErrUnknown) {
+			t.Errorf("a row that begins no payment: %v", err)
+		}
+		a.Close()
+		b.indexed()
+	}
+}
