@@ -56,7 +56,7 @@ func customer(r *rand.Rand, i int) Customer {
 	}
 	c.Address = fmt.Sprintf("%s%s%d号%d幢%d室", of(strings.Split(towns, ",")), of(strings.Split(roads, ",")), r.IntN(400)+1, r.IntN(30)+1, (r.IntN(28)+1)*100+r.IntN(4)+1)
 	for m := range r.IntN(4) + 1 {
-		b := pay.Bill{ID: fmt.Sprintf("%s%02d", c.Account, 10-m), Month: fmt.Sprintf("2026%02d", 10-m), Principal: pay.Amount(r.IntN(40000) + 100)}
+		b := pay.Bill{ID: fmt.Sprintf("9%09d%02d", i+1, 10-m), Month: fmt.Sprintf("2026%02d", 10-m), Principal: pay.Amount(r.IntN(40000) + 100)}
 		if m > 0 {
 			b.Penalty = b.Principal * pay.Amount(m) / 1000
 		}
