@@ -35,6 +35,11 @@ quiet = > $@.out 2>&1; s=$$?; grep -v '^\(=== \|--- \|PASS\|ok\|FAIL\|exit statu
 crash:
 	@$(GO) test -count=1 -timeout 0 -v ./cmd/internal/crash -run '^TestCrash$$' -crash.n=$(N) -crash.mutant=$(MUTANT) $(quiet)
 
+# Records the file operations of a real run and cuts the power at N random
+# points; the last line is a summary as JSON.
+powerloss:
+	@$(GO) test -count=1 -timeout 0 -v ./cmd/internal/powerloss -run '^TestPowerLoss$$' -powerloss.n=$(N) $(quiet)
+
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 30s
 fuzz:

@@ -104,6 +104,10 @@ messages: [{mti: ["0800"], must: [3]}]
 	}
 	_, err := c.Append(nil, record(c, "3", "1"))
 	wantError(t, err, protocol.ClassHeader, "MTI", "none")
+	for _, mti := range []string{"", "08", "080", "08000"} {
+		_, err = c.Append(nil, record(c, "MTI", mti, "3", "1"))
+		wantError(t, err, protocol.ClassHeader, "MTI", "4 digits")
+	}
 	_, err = c.Append(nil, record(c, "MTI", "0800"))
 	wantError(t, err, protocol.ClassField, "3", "must carry")
 	_, err = c.Append(nil, record(benchCodec(t), "MTI", "0800"))

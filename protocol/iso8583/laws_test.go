@@ -120,5 +120,8 @@ func fuzz(f *testing.F, link string) {
 			f.Add(b)
 		}
 	}
-	f.Fuzz(func(t *testing.T, b []byte) { wiretest.Laws(t, c, b, true) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		wiretest.Laws(t, c, b, true)
+		sameReading(t, c, b)
+	})
 }

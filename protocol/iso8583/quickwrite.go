@@ -45,14 +45,11 @@ func (c *codec) writeFields(w *writer, half int, left uint64) error {
 		if pos > digits.wire && !digits.pack(out, arena, pos) {
 			return errRun
 		}
-		size := (n + int(o.half)) >> (o.half & 1)
-		switch {
-		case o.kind == opText:
-			size = int(o.max)
-		case o.kind == opParts && ok:
+		if o.kind == opParts && ok {
 			n, used = w.joined(o, i, from)
-			ok, size = used > 0, (n+1)/2
+			ok = used > 0
 		}
+		size := o.bytes(n)
 		if ok && n >= int(o.min) && n <= int(o.max) && size+text.Slack <= len(out)-from {
 			switch o.kind {
 			case opText:
@@ -99,6 +96,14 @@ func (w *writer) seek(o *op, i int) (int, bool) {
 		return at, true
 	}
 	return i, false
+}
+
+// bytes is how many a value of n units takes.
+func (o *op) bytes(n int) int {
+	if o.kind == opText {
+		return int(o.max)
+	}
+	return (n + int(o.half)) >> (o.half & 1)
 }
 
 func blank(b []byte) {

@@ -22,7 +22,8 @@ import (
 
 // Options steer a run.
 type Options struct {
-	Binary  string // the qianzhi program
+	Binary  string // the qianzhi program that is killed
+	Maker   string // one that writes the configuration; the same, unless that has a fault
 	Dir     string // an empty folder
 	Seed    uint64
 	Kills   int
@@ -54,7 +55,7 @@ const customersPerKill = 400
 // Run plays a run. Wrong finds are written to the log one by one.
 func Run(ctx context.Context, o Options) (*Summary, error) {
 	dir := filepath.Join(o.Dir, "crash")
-	demo := exec.CommandContext(ctx, o.Binary, "demo", "--dir", dir, "--seed", "1", "--messages", "200", "--exit", fmt.Sprintf("--dedupe=%v", o.Dedupe))
+	demo := exec.CommandContext(ctx, o.Maker, "demo", "--dir", dir, "--seed", "1", "--messages", "200", "--exit", fmt.Sprintf("--dedupe=%v", o.Dedupe))
 	if out, err := demo.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("demo: %w\n%s", err, out)
 	}

@@ -39,7 +39,11 @@ func TestCrash(t *testing.T) {
 	if s == 0 {
 		s = rand.Uint64() >> 16
 	}
-	bin := build(t, *mutant)
+	honest := build(t, "")
+	bin := honest
+	if *mutant != "" {
+		bin = build(t, *mutant)
+	}
 	var all Summary
 	for i, dedupe := range []bool{true, false} {
 		n := *kills * (i + 1) / 2
@@ -47,7 +51,7 @@ func TestCrash(t *testing.T) {
 		if n == 0 {
 			continue
 		}
-		sum, err := Run(t.Context(), Options{Binary: bin, Dir: t.TempDir(), Seed: s + uint64(i), Kills: n, Workers: 4, Dedupe: dedupe, Log: os.Stdout})
+		sum, err := Run(t.Context(), Options{Binary: bin, Maker: honest, Dir: t.TempDir(), Seed: s + uint64(i), Kills: n, Workers: 12, Dedupe: dedupe, Log: os.Stdout})
 		if err != nil {
 			t.Fatalf("seed %d: %v", s, err)
 		}

@@ -1,0 +1,107 @@
+package iso8583
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"qianzhi/protocol"
+	"qianzhi/protocol/wiretest"
+)
+
+// sameReading holds that ops and descriptions read a body alike.
+func sameReading(tb wiretest.Failer, c *codec, body []byte) {
+	tb.Helper()
+	var quick, slow protocol.Record
+	got, want := c.Index(protocol.Frame{Body: body}, &quick), c.index(body, &slow, true)
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		tb.Fatalf("got %v\nwant %v\n%X", got, want, body)
+	}
+	if got != nil {
+		if len(quick.Nodes()) != 0 || quick.Find(c.mti.id) >= 0 {
+			tb.Fatalf("a refused message left values in the record: %X", body)
+		}
+		return
+	}
+	if a, b := wiretest.Lines(&quick), wiretest.Lines(&slow); !slices.Equal(a, b) {
+		tb.Fatalf("got %q\nwant %q\n%X", a, b, body)
+	}
+	if !slices.Equal(quick.Nodes(), slow.Nodes()) {
+		tb.Fatalf("got %+v\nwant %+v\n%X", quick.Nodes(), slow.Nodes(), body)
+	}
+	for i, n := range quick.Nodes() {
+		if n.Parent == 0 && quick.Find(n.ID) > i {
+			tb.Fatalf("node %d is not found", i)
+		}
+	}
+}
+
+// sameWriting holds that ops and descriptions write a record alike.
+func sameWriting(tb wiretest.Failer, c *codec, rec *protocol.Record) {
+	tb.Helper()
+	maps, err := c.present(rec)
+	if err != nil {
+		return
+	}
+	w := writer{rec: rec, nodes: rec.Nodes(), arena: rec.Arena(), left: len(rec.Nodes()), slow: true}
+	want := c.writeSlow(&w, maps)
+	if want == nil {
+		want = c.obey(rec.Value(rec.Find(c.mti.id)), maps)
+	}
+	nodes := slices.Clone(rec.Nodes())
+	out, got := c.Append(nil, rec)
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		tb.Fatalf("got %v\nwant %v\n%q", got, want, wiretest.Lines(rec))
+	}
+	if got == nil && (!bytes.Equal(out, w.out) || !slices.Equal(rec.Nodes(), nodes)) {
+		tb.Fatalf("got %X %+v\nwant %X %+v\n%q", out, rec.Nodes(), w.out, nodes, wiretest.Lines(rec))
+	}
+}
+
+func TestOpsReadAsDescriptions(t *testing.T) {
+	for link := range links {
+		if link == "all-iso8583" {
+			continue
+		}
+		c := codecOf(t, link).(*codec)
+		for _, k := range golden(t, link) {
+			sameReading(t, c, k.Body)
+			for n := range k.Body {
+				sameReading(t, c, k.Body[:n])
+				for _, x := range []byte{0x01, 0x0F, 0x20, 0x80, 0xA0, 0xFF} {
+					b := slices.Clone(k.Body)
+					b[n] ^= x
+					sameReading(t, c, b)
+				}
+			}
+		}
+	}
+}
+
+func TestOpsWriteAsDescriptions(t *testing.T) {
+	for link := range links {
+		c := codecOf(t, link).(*codec)
+		t.Run(link, rapid.MakeCheck(func(t *rapid.T) {
+			rec := draw(t, c)
+			sameWriting(t, c, rec)
+			// The same values in another order, one of them another one.
+			var mixed protocol.Record
+			mixed.Reset(c.layout)
+			order := rapid.Permutation(rec.Nodes()).Draw(t, "order")
+			spoilt := rapid.IntRange(-1, len(order)-1).Draw(t, "spoilt")
+			for i, n := range order {
+				val := slices.Clone(rec.Arena()[n.At : n.At+n.Len])
+				if i == spoilt {
+					val = rapid.SampledFrom([][]byte{nil, val[:len(val)/2], append(val, '0'), []byte("A"), []byte("\xff"), []byte("户")}).Draw(t, "value")
+				}
+				if !c.layout.Fields[n.ID].Group && n.Parent == 0 {
+					mixed.Put(n.ID, -1, val)
+				}
+			}
+			sameWriting(t, c, &mixed)
+		}))
+	}
+}
