@@ -2,7 +2,7 @@
 GO ?= go
 DEMO ?=
 
-.PHONY: demo test build deps sim crash powerloss fuzz bench clean
+.PHONY: demo test build deps sim crash powerloss fuzz bench bench-codec clean
 
 # The main job end to end on this machine; DEMO="--seed 7 --exit" passes flags.
 demo:
@@ -50,8 +50,17 @@ fuzz:
 		done; \
 	done
 
+# The ISO 8583 codec beside moov-io/iso8583 on identical bytes, as ratios.
+bench-codec:
+	cd testdata/bench && $(GO) test -run '^$$' -bench . -benchtime 100ms -count 7 -benchmem . | $(GO) run ./ratio
+
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# The ISO 8583 codec beside moov-io on the same bytes: times, ratios, goals.
+bench-codec:
+	cd testdata/bench && $(GO) test -run TestSameBytes . && \
+		for i in 1 2 3 4 5 6; do $(GO) test -run '^$$' -bench . -benchtime 50ms -count 2 . || exit 1; done | $(GO) run ./ratio
 
 clean:
 	rm -rf bin run
