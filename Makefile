@@ -22,23 +22,25 @@ deps:
 build:
 	$(GO) build -trimpath -o bin/qianzhi ./cmd/qianzhi
 
-# Plays N seeds of the simulation; the last line is its summary.
+# Hides the test tool's own lines and keeps its exit status.
+quiet = > $$out 2>&1; s=$$?; grep -v '^\(=== \|--- \|PASS\|ok\|FAIL\|exit status\|    --- \|        --- \)' $$out; rm -f $$out; exit $$s
 N ?= 1000
+
+# Plays N seeds of the simulation; the last line is its summary.
 sim:
-	@$(GO) test -count=1 -timeout 0 -v ./cmd/internal/sim -run '^TestSim$$' -sim.n=$(N) | grep -v '^\(=== \|--- \|PASS\|ok\|    --- \|        --- \)'
+	@out=$$(mktemp); $(GO) test -count=1 -timeout 0 -v ./cmd/internal/sim -run '^TestSim$$' -sim.n=$(N) $(quiet)
 
 # Kills the real daemon N times under load on all links and compares the books
 # with what the banks were told; the last line is a summary as JSON.
 # MUTANT=reply-before-commit plants a fault that must make it fail.
 MUTANT ?=
-quiet = > $@.out 2>&1; s=$$?; grep -v '^\(=== \|--- \|PASS\|ok\|FAIL\|exit status\|    --- \|        --- \)' $@.out; rm -f $@.out; exit $$s
 crash:
-	@$(GO) test -count=1 -timeout 0 -v ./cmd/internal/crash -run '^TestCrash$$' -crash.n=$(N) -crash.mutant=$(MUTANT) $(quiet)
+	@out=$$(mktemp); $(GO) test -count=1 -timeout 0 -v ./cmd/internal/crash -run '^TestCrash$$' -crash.n=$(N) -crash.mutant=$(MUTANT) $(quiet)
 
 # Records the file operations of a real run and cuts the power at N random
 # points; the last line is a summary as JSON.
 powerloss:
-	@$(GO) test -count=1 -timeout 0 -v ./cmd/internal/powerloss -run '^TestPowerLoss$$' -powerloss.n=$(N) $(quiet)
+	@out=$$(mktemp); $(GO) test -count=1 -timeout 0 -v ./cmd/internal/powerloss -run '^TestPowerLoss$$' -powerloss.n=$(N) $(quiet)
 
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 30s
@@ -56,11 +58,6 @@ bench-codec:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-
-# The ISO 8583 codec beside moov-io on the same bytes: times, ratios, goals.
-bench-codec:
-	cd testdata/bench && $(GO) test -run TestSameBytes . && \
-		for i in 1 2 3 4 5 6; do $(GO) test -run '^$$' -bench . -benchtime 50ms -count 2 . || exit 1; done | $(GO) run ./ratio
 
 clean:
 	rm -rf bin run

@@ -165,11 +165,15 @@ func dateText(d pay.Day) (string, error) {
 	if !d.Valid() {
 		return "", errConv
 	}
+	return dayDigits(d), nil
+}
+
+func dayDigits(d pay.Day) string {
 	var b [8]byte
 	for i := len(b) - 1; i >= 0; i-- {
 		b[i], d = '0'+byte(d%10), d/10
 	}
-	return string(b[:]), nil
+	return string(b[:])
 }
 
 func abs(n int) int { return max(n, -n) }
@@ -180,20 +184,22 @@ func dateOut(layout, val string) (string, error) {
 	}
 	var buf [16]byte
 	out := append(buf[:0], layout...)
-	for _, part := range [...]struct {
-		letter byte
-		digits string
-	}{{'Y', val[:4]}, {'M', val[4:6]}, {'D', val[6:]}} {
-		at := len(part.digits)
-		for i := len(out) - 1; i >= 0; i-- { // a short part is its last digits
-			if layout[i] != part.letter {
-				continue
-			}
-			if at--; at < 0 {
-				return "", errConv
-			}
-			out[i] = part.digits[at]
+	year, month, day := 4, 6, 8 // where what is left of each ends
+	for i := len(out) - 1; i >= 0; i-- {
+		switch layout[i] { // a short part is its last digits
+		case 'Y':
+			year--
+			out[i] = val[max(year, 0)]
+		case 'M':
+			month--
+			out[i] = val[max(month, 0)]
+		case 'D':
+			day--
+			out[i] = val[max(day, 0)]
 		}
+	}
+	if year < 0 || month < 4 || day < 6 {
+		return "", errConv
 	}
 	return string(out), nil
 }

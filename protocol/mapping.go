@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"time"
 
 	"qianzhi/gateway/pay"
@@ -43,6 +44,27 @@ type Rules struct {
 	Moves  []Move
 	Bills  *Loop
 	Echo   []Copy // replies only
+
+	order []uint16 // of all constants, copies and moves, by slot; nil: as they stand
+}
+
+// Arrange has values written in the order of the layout.
+func (r *Rules) Arrange() {
+	slots := make([]Slot, 0, len(r.Consts)+len(r.Echo)+len(r.Moves))
+	for i := range r.Consts {
+		slots = append(slots, r.Consts[i].Slot)
+	}
+	for i := range r.Echo {
+		slots = append(slots, r.Echo[i].To)
+	}
+	for i := range r.Moves {
+		slots = append(slots, r.Moves[i].Slot)
+	}
+	r.order = make([]uint16, len(slots))
+	for i := range r.order {
+		r.order[i] = uint16(i)
+	}
+	slices.SortStableFunc(r.order, func(a, b uint16) int { return int(slots[a].ID) - int(slots[b].ID) })
 }
 
 // Message is one transaction of a link: a request and its reply.
@@ -220,14 +242,8 @@ func (m *Mapping) Meaning(wire string) (pay.Verdict, pay.Code) {
 // rec must have been reset to the reply's layout.
 func (m *Mapping) AppendReply(msg int, c *Exchange, rep *pay.Reply, rec *Record, f *Frame) error {
 	rules := &m.Messages[msg].Reply
-	for i := range rules.Consts {
-		rec.set(f, rules.Consts[i].Slot, rules.Consts[i].Val)
-	}
-	for i := range rules.Echo {
-		rec.echo(f, &rules.Echo[i], c)
-	}
 	w := writer{m: m, req: c.Request, rep: rep, now: c.Now}
-	return w.write(rules, rec, f)
+	return w.write(rules, rec, f, c)
 }
 
 // AppendRequest fills rec and f.Head with a business message; it is the
@@ -237,12 +253,8 @@ func (m *Mapping) AppendRequest(req *pay.Request, now time.Time, rec *Record, f 
 		if m.Messages[i].Op != req.Op {
 			continue
 		}
-		rules := &m.Messages[i].Request
-		for j := range rules.Consts {
-			rec.set(f, rules.Consts[j].Slot, rules.Consts[j].Val)
-		}
 		w := writer{m: m, req: req, now: now}
-		return i, w.write(rules, rec, f)
+		return i, w.write(&m.Messages[i].Request, rec, f, nil)
 	}
 	return -1, &Error{Class: ClassMapping, Offset: -1, Want: "a message for " + req.Op.String(), Got: "none in the link file"}
 }

@@ -31,6 +31,18 @@
 // logs at the start. Tokens are HMAC-SM3 under the index key; a hit is always
 // confirmed against the key itself.
 //
+// What memory learned of the running day is written down every million rows, so
+// that a start reads only what came later; a closed day keeps its table in a
+// file. Both are made from the log and can be made again.
+//
+// # Searching
+//
+// Indexes never live in a log, where they would slow the writer down. A closed
+// day gets an index of its own, built beside the writer after the cut; the
+// running day is scanned. An Archive searches and tells the history of a
+// payment without a lock, beside whoever writes; what an index says is always
+// confirmed against the log.
+//
 // # Secrecy and proof
 //
 // Contents are sealed with SM4-GCM under a data key for each log and process

@@ -16,15 +16,19 @@ import (
 	"qianzhi/gateway/pay"
 )
 
-// index builds the indexes of closed logs that have none, beside the writer,
-// until ctx ends. What was half built is built again by the next process.
+// index builds the indexes of closed logs that have none and takes snapshots of
+// the running one, beside the writer, until ctx ends. What was half built is
+// built again by the next process.
 func (j *Journal) index(ctx context.Context) {
+	j.indexAll(ctx)
 	for {
-		j.indexAll(ctx)
 		select {
 		case <-ctx.Done():
 			return
+		case <-j.snap:
+			j.takeSnapshot(ctx)
 		case <-j.closed:
+			j.indexAll(ctx)
 		}
 	}
 }
@@ -100,6 +104,7 @@ func (j *Journal) buildIndex(ctx context.Context, day pay.Day) error {
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(name+".part", name)
+		_ = os.Remove(snapFile(j.o.Dir, day)) // of no use for a closed day; often there is none
 	}
 	if err != nil {
 		return fmt.Errorf("journal: index of %s: %w", day, errors.Join(err, os.Remove(name+".part")))

@@ -24,6 +24,7 @@ type Journal struct {
 	wake   chan struct{}  // to the writer: something is queued
 	tidy   chan pay.Day   // to the keeper: enough was committed
 	closed chan struct{}  // to the indexer: a log was closed
+	snap   chan struct{}  // to the indexer: a snapshot is due
 	w      writing        // belongs to the writer
 
 	mu      sync.Mutex // guards what follows; never held across I/O or waits

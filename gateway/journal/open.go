@@ -29,7 +29,7 @@ func Open(ctx context.Context, store Store, o Options, today pay.Day) (*Journal,
 		return nil, err
 	}
 	j := &Journal{o: o, store: store, lock: lock, tokens: newTokens(o.IndexKey), keys: keys, loc: o.Now().Location(),
-		wake: make(chan struct{}, 1), tidy: make(chan pay.Day, 1), closed: make(chan struct{}, 1), filling: newBatch(), mem: newMemory()}
+		wake: make(chan struct{}, 1), tidy: make(chan pay.Day, 1), closed: make(chan struct{}, 1), snap: make(chan struct{}, 1), filling: newBatch(), mem: newMemory()}
 	j.reads = readers{store: store, open: map[pay.Day]*shared{}}
 	j.olds = oldTables{proved: map[pay.Day]bool{}}
 	if j.days, err = store.Days(ctx); err == nil {
@@ -84,7 +84,7 @@ func (j *Journal) resume(ctx context.Context, day pay.Day) error {
 	if j.w.w != nil {
 		err = j.w.w.Close()
 	}
-	j.w = writing{log: day, w: w, chain: end.chain, signed: end.signed, signedAt: j.o.Now()}
+	j.w = writing{log: day, w: w, chain: end.chain, signed: end.signed, signedAt: j.o.Now(), snapped: j.w.snapped}
 	j.mu.Lock()
 	j.mem, j.day = mem, day
 	j.next, j.durable, j.at = end.next, end.chain.row, end.last.At
@@ -144,9 +144,13 @@ func (j *Journal) rebuild(ctx context.Context, day pay.Day) (memory, error) {
 		}
 		mem.logs = append(mem.logs, logTable{d, t})
 	}
-	s := scan{log: day, table: new(table), mem: &mem, open: map[pay.ID]uint64{}}
-	err := j.reads.with(ctx, day, func(rd Reader) error {
-		return rd.Read(ctx, Range{Narrow: true}, s.add)
+	var s *scan
+	err := j.reads.with(ctx, day, func(rd Reader) (err error) {
+		if s, err = j.resumeScan(ctx, day, rd, &mem); err != nil {
+			return err
+		}
+		j.w.snapped = s.row
+		return rd.Read(ctx, Range{From: s.row + 1, Narrow: true}, s.add)
 	})
 	if err != nil {
 		return mem, fmt.Errorf("journal: reading %s: %w", day, err)
@@ -165,12 +169,14 @@ func (j *Journal) rebuild(ctx context.Context, day pay.Day) (memory, error) {
 // scan gathers from the narrow rows of a log what memory needs.
 type scan struct {
 	log   pay.Day
+	row   uint64 // the last one that was read
 	table *table
 	mem   *memory           // nil for a closed log
 	open  map[pay.ID]uint64 // last rows of undecided payments
 }
 
 func (s *scan) add(r *Row) bool {
+	s.row = r.Seq
 	switch {
 	case whole(r.Kind):
 		s.table.put(r.Ref, r.Seq)

@@ -19,6 +19,7 @@ type Options struct {
 	IndexKey   []byte           // secret under which tokens are made
 	Signer     *gm.PrivateKey   // signs checkpoints
 	Now        func() time.Time // wall clock
+	SnapRows   int              // rows between two snapshots of the running day; 0 for a million
 	AcceptLoss bool             // start although rows under a signed checkpoint are gone
 }
 

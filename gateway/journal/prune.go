@@ -16,7 +16,7 @@ import (
 const keepMonths = 6
 
 // ErrKept reports logs that may not be removed.
-var ErrKept = errors.New("journal: these days may not be removed")
+var ErrKept = errors.New("journal: 不能清理")
 
 // Remover is a Store that can remove the log of a day.
 type Remover interface {
@@ -31,11 +31,11 @@ func (j *Journal) Prune(ctx context.Context, before pay.Day, reason string) ([]p
 	store, ok := j.store.(Remover)
 	switch youngest := pay.DayOf(j.o.Now().AddDate(0, -keepMonths, 0)); {
 	case !ok:
-		return nil, fmt.Errorf("%w: the store cannot remove", ErrKept)
+		return nil, fmt.Errorf("%w: 存储不支持删除", ErrKept)
 	case reason == "":
-		return nil, fmt.Errorf("%w: no reason was given", ErrKept)
+		return nil, fmt.Errorf("%w: 没有说明原因", ErrKept)
 	case before > youngest:
-		return nil, fmt.Errorf("%w: at least %d months are kept, so nothing from %s on", ErrKept, keepMonths, youngest)
+		return nil, fmt.Errorf("%w: 至少保留 %d 个月, %s 及以后的不能清理", ErrKept, keepMonths, youngest)
 	}
 	gone := j.logs(0, before.Add(-1))
 	if err := j.mayRemove(gone, before); err != nil || len(gone) == 0 {
@@ -58,7 +58,7 @@ func (j *Journal) Prune(ctx context.Context, before pay.Day, reason string) ([]p
 	j.mu.Unlock()
 	var errs error
 	for _, day := range gone {
-		for _, name := range []string{indexFile(j.o.Dir, day), tableFile(j.o.Dir, day), skipFile(j.o.Dir, day)} {
+		for _, name := range []string{indexFile(j.o.Dir, day), tableFile(j.o.Dir, day), skipFile(j.o.Dir, day), snapFile(j.o.Dir, day)} {
 			if err := os.Remove(name); !errors.Is(err, os.ErrNotExist) {
 				errs = errors.Join(errs, err)
 			}
@@ -73,11 +73,11 @@ func (j *Journal) mayRemove(gone []pay.Day, before pay.Day) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if before > j.mem.logs[0].day {
-		return fmt.Errorf("%w: repeats are recognised back to %s", ErrKept, j.mem.logs[0].day)
+		return fmt.Errorf("%w: 查重仍需要 %s 及以后的流水", ErrKept, j.mem.logs[0].day)
 	}
 	for id, h := range j.mem.byID {
 		if id.Day < before && undecided(h.entry.State) {
-			return fmt.Errorf("%w: %s of %s is still undecided (%s)", ErrKept, id.Serial(j.o.Node), id.Day, h.entry.State.Chinese())
+			return fmt.Errorf("%w: %s (%s) 尚未了结: %s", ErrKept, id.Serial(j.o.Node), id.Day, h.entry.State.Chinese())
 		}
 	}
 	return nil

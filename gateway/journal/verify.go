@@ -34,7 +34,7 @@ type Proof struct {
 type Broken struct {
 	Day pay.Day
 	Row uint64 // the first that does not prove true
-	Why string
+	Why string // for people, in Chinese
 }
 
 // Error names the row and the reason.
@@ -63,7 +63,7 @@ func (a *Auditor) Verify(ctx context.Context, day pay.Day) (Proof, error) {
 	case err != nil:
 		return v.proof, err
 	case len(v.signed) > 0:
-		return v.proof, v.fail(v.chain.row+1, fmt.Sprintf("the log ends at row %d, it is signed up to row %d", v.chain.row, v.signed[len(v.signed)-1].row))
+		return v.proof, v.fail(v.chain.row+1, fmt.Sprintf("尾部被截: 流水止于第 %d 行, 而签名已到第 %d 行", v.chain.row, v.signed[len(v.signed)-1].row))
 	}
 	return v.proof, v.successor(ctx)
 }
@@ -111,21 +111,21 @@ func (v *verification) row(r *Row) bool {
 func (v *verification) prove(r *Row) error {
 	switch {
 	case v.proof.Cut:
-		return v.fail(r.Seq, "a row behind the cut")
+		return v.fail(r.Seq, "日切之后还有行")
 	case r.Seq <= v.chain.row:
-		return v.fail(r.Seq, "row number does not ascend")
+		return v.fail(r.Seq, "行号不递增")
 	case v.proof.Rows == 0 && r.Kind != pay.EvFirst:
-		return v.fail(r.Seq, "the log's first rows are missing")
+		return v.fail(r.Seq, "流水开头缺失")
 	}
 	if len(v.signed) > 0 && v.signed[0].row < r.Seq {
-		return v.fail(v.signed[0].row, "a signed row is missing")
+		return v.fail(v.signed[0].row, "签名的行缺失")
 	}
 	if v.chain.add(r) != r.Link {
-		return v.fail(r.Seq, "the chain breaks: this row, or one that stood before it, is not what was written")
+		return v.fail(r.Seq, "哈希链断: 此行或其前的行不是当初所写")
 	}
 	if len(v.signed) > 0 && v.signed[0].row == r.Seq {
 		if v.signed[0].sum != v.chain.sum {
-			return v.fail(v.good+1, fmt.Sprintf("rows %d to %d were rewritten: the chain differs from the signed checkpoint", v.good+1, r.Seq))
+			return v.fail(v.good+1, fmt.Sprintf("第 %d 至 %d 行被改写: 与签名的校验点不符", v.good+1, r.Seq))
 		}
 		v.good, v.signed = r.Seq, v.signed[1:]
 		v.proof.Checkpoints++
@@ -150,11 +150,11 @@ type lastOf struct {
 func (v *verification) first(r *Row) (lastOf, error) {
 	const size = 4 + 8 + 32
 	if len(r.Body) < size {
-		return lastOf{}, v.fail(r.Seq, "the first row is too short")
+		return lastOf{}, v.fail(r.Seq, "首行不完整")
 	}
 	p := lastOf{day: pay.Day(binary.BigEndian.Uint32(r.Body)), row: binary.BigEndian.Uint64(r.Body[4:]), sum: [32]byte(r.Body[12:size])}
 	if err := v.a.Public.Verify([]byte(gm.DefaultID), firstStatement(v.a.Node, p, v.proof.Day), r.Body[size:]); err != nil {
-		return p, v.fail(r.Seq, "the first row is not signed by this key")
+		return p, v.fail(r.Seq, "首行不是用此密钥签名的")
 	}
 	return p, nil
 }
@@ -171,7 +171,7 @@ func (v *verification) successor(ctx context.Context) error {
 			continue
 		}
 		if !v.proof.Cut {
-			return v.fail(v.chain.row+1, "the cut is missing although a later day has begun")
+			return v.fail(v.chain.row+1, "后一日已开始, 却没有日切行")
 		}
 		return v.held(ctx, days[i+1])
 	}
@@ -193,7 +193,7 @@ func (v *verification) held(ctx context.Context, next pay.Day) error {
 		return err
 	}
 	if p != (lastOf{v.proof.Day, v.chain.row, v.chain.sum}) {
-		return v.fail(v.good+1, fmt.Sprintf("%s names another end of this log: row %d", next, p.row))
+		return v.fail(v.good+1, fmt.Sprintf("%s 记载的本日末尾不同: 第 %d 行", next, p.row))
 	}
 	return nil
 }

@@ -18,7 +18,8 @@ type writing struct {
 	sealer   *sealer
 	signed   uint64 // row of the last checkpoint
 	signedAt time.Time
-	untidy   int // rows since the keeper was called
+	untidy   int    // rows since the keeper was called
+	snapped  uint64 // row at which a snapshot was asked for last
 }
 
 const (
@@ -140,6 +141,13 @@ func (j *Journal) commit(ctx context.Context, b *batch) error {
 		select {
 		case j.tidy <- j.w.log:
 			j.w.untidy = 0
+		default:
+		}
+	}
+	if c.row-j.w.snapped >= uint64(j.snapRows()) {
+		select {
+		case j.snap <- struct{}{}:
+			j.w.snapped = c.row
 		default:
 		}
 	}

@@ -61,6 +61,7 @@ func TestFrames(t *testing.T) {
 		wire          string // hex, or text after "text:"
 	}{
 		{"body counted", `{length: {kind: ascii, bytes: 6, counts: body}, max: 99}`, protocol.Frame{Body: []byte("hello")}, "text:000005hello"},
+		{"counts what stands before it", `{start: "2E02", length: {kind: ascii, bytes: 4, counts: all}, header: {bytes: 1, default: "41"}, max: 99}`, protocol.Frame{Head: []protocol.HeadValue{{Head: protocol.HeadSub, Val: "41"}}, Body: []byte("hello")}, "2E02 30303132 41 68656C6C6F"},
 		{"counts itself", `{length: {kind: ascii, bytes: 4, counts: all}, max: 99}`, protocol.Frame{Body: []byte("hello")}, "text:0009hello"},
 		{"BCD", `{length: {kind: bcd, bytes: 2, counts: body}, max: 999}`, protocol.Frame{Body: bytes.Repeat([]byte{7}, 12)}, "0012" + strings.Repeat("07", 12)},
 		{"low byte first", `{length: {kind: binary, bytes: 4, order: little, counts: self}, max: 99}`, protocol.Frame{Body: []byte{1, 2}}, "06000000 0102"},

@@ -31,7 +31,7 @@ type Length struct {
 	Kind   string `yaml:"kind"`   // one of ascii, bcd, binary, none; none: the message ends at the end bytes or with the HTTP body
 	Bytes  int    `yaml:"bytes"`  // room it takes: ascii 1 to 10, bcd 1 to 5 (two digits each), binary 1 to 8
 	Order  string `yaml:"order"`  // binary: one of big (default), little
-	Counts string `yaml:"counts"` // one of body, header (body, TPDU and sub-header), self (body and the length itself), all (everything)
+	Counts string `yaml:"counts"` // one of body, header (body, TPDU and sub-header), self (body and the length itself), all (everything but the end bytes)
 	Read   Pad    `yaml:"read"`   // ascii: how a short number is filled up when it arrives
 	Write  Pad    `yaml:"write"`  // ascii: how it is filled up when it is written
 }
@@ -111,6 +111,9 @@ func compile(o *Options) (*framer, error) {
 	}
 	if f.prefix, err = o.Length.compile(); err != nil {
 		return nil, fmt.Errorf("length: %w", err)
+	}
+	if o.Length.Counts == "all" {
+		f.prefix.start = len(f.start)
 	}
 	if f.header, err = o.Header.compile(); err != nil {
 		return nil, fmt.Errorf("header: %w", err)

@@ -21,6 +21,7 @@ type prefix struct {
 	size        int // bytes on the wire
 	little      bool
 	head, self  bool // counts TPDU and header; counts itself
+	start       int  // bytes before it that it counts too
 	read, write pad
 }
 
@@ -46,7 +47,7 @@ func (p *prefix) String() string {
 // extra adds to a number of bytes what the prefix counts of itself.
 func (p *prefix) extra(n int) int {
 	if p.self {
-		n += p.size
+		n += p.size + p.start
 	}
 	return n
 }

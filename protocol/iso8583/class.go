@@ -72,41 +72,28 @@ func plain(b []byte) bool {
 const each, high = 0x0101010101010101, 0x80 * 0x0101010101010101
 
 // copy copies the n characters at from in src to at in dst, which goes on for
-// text.Slack bytes behind them. It reports whether all belong to the class.
+// text.Slack bytes behind them. It reports whether all belong to the class,
+// which is not classA.
 func (k class) copy(dst []byte, at int, src []byte, from, n int) bool {
-	if k == classANS {
-		return printable(dst, at, src, from, n)
-	}
 	var bad uint64
 	for ; n >= 8; n -= 8 {
 		v := binary.LittleEndian.Uint64(src[from : from+8])
-		if !digits(v) {
+		binary.LittleEndian.PutUint64(dst[at:at+8], v)
+		if k == classANS {
+			bad |= control(v)
+		} else if !digits(v) {
 			bad |= k.misses(v)
 		}
-		binary.LittleEndian.PutUint64(dst[at:at+8], v)
 		from, at = from+8, at+8
 	}
 	if n > 0 {
-		v := text.Word(src, from)
-		bad |= k.misses(v) << ((64 - 8*uint(n)) & 63) // what is behind the last one does not count
+		v, behind := text.Word(src, from), (64-8*uint(n))&63 // bits behind the last one, which do not count
 		binary.LittleEndian.PutUint64(dst[at:at+8], v)
-	}
-	return bad&high == 0
-}
-
-// printable is copy for classANS.
-func printable(dst []byte, at int, src []byte, from, n int) bool {
-	var bad uint64
-	for ; n >= 8; n -= 8 {
-		v := binary.LittleEndian.Uint64(src[from : from+8])
-		bad |= control(v)
-		binary.LittleEndian.PutUint64(dst[at:at+8], v)
-		from, at = from+8, at+8
-	}
-	if n > 0 {
-		v := text.Word(src, from)
-		bad |= control(v) << ((64 - 8*uint(n)) & 63)
-		binary.LittleEndian.PutUint64(dst[at:at+8], v)
+		if v <<= behind; k == classANS {
+			bad |= control(v) >> behind
+		} else if !digits(v | '0'*each>>(64-behind)) {
+			bad |= k.misses(v) >> behind
+		}
 	}
 	return bad&high == 0
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -18,11 +19,10 @@ type codec struct {
 	mti    field
 	form   bitmapForm
 	hexMap bool
-	ops    [2][64]op   // by map, then by bit
-	owner  []uint8     // by layout id: the bit it belongs to, 0 for the message type
-	maps   [][2]uint64 // by layout id: the map with that bit alone
-	types  []uint32    // message types with rules, as their four characters
-	rules  []rule      // of each of them
+	ops    [2][64]op // by map, then by bit
+	byID   []*op     // by layout id: the op of that field, nil for the message type
+	types  []uint32  // message types with rules, as their four characters
+	rules  []rule    // of each of them
 }
 
 // maxBit is the highest field number.
@@ -38,7 +38,44 @@ const (
 )
 
 // rule is the compiled form of Message for one type.
-type rule struct{ must, not [2]uint64 }
+type rule struct{ must, not fieldSet }
+
+// fieldSet is a set of fields as the maps of the wire have it: field 1 is the
+// highest bit of low, field 65 that of high. It is no array: the processor
+// stalls when two words that were just written are read as one.
+type fieldSet struct{ low, high uint64 }
+
+// add puts field n in.
+func (s *fieldSet) add(n int) {
+	if n > 64 {
+		s.high |= bit(n)
+	} else {
+		s.low |= bit(n)
+	}
+}
+
+// remove takes field n out.
+func (s *fieldSet) remove(n int) {
+	if n > 64 {
+		s.high &^= bit(n)
+	} else {
+		s.low &^= bit(n)
+	}
+}
+
+// without returns what is in s and not in o.
+func (s fieldSet) without(o fieldSet) fieldSet { return fieldSet{s.low &^ o.low, s.high &^ o.high} }
+
+// first returns the lowest field of the set, 0 when it is empty.
+func (s fieldSet) first() int {
+	switch {
+	case s.low != 0:
+		return bits.LeadingZeros64(s.low) + 1
+	case s.high != 0:
+		return bits.LeadingZeros64(s.high) + 65
+	}
+	return 0
+}
 
 // compiler numbers fields while it turns descriptions into tables.
 type compiler struct {
@@ -79,15 +116,16 @@ func New(s *Spec) (protocol.Codec, error) {
 			return nil, fmt.Errorf("fields: %s: %w", f.Name, err)
 		}
 		*out.op(n) = compileOp(compiled)
+		out.op(n).bit = uint8(n - 1)
 	}
 	if err := out.compileRules(s.Messages); err != nil {
 		return nil, err
 	}
-	out.layout, out.owner = protocol.NewLayout(c.fields), c.owner
-	out.maps = make([][2]uint64, len(c.owner))
+	out.layout = protocol.NewLayout(c.fields)
+	out.byID = make([]*op, len(c.owner))
 	for id, n := range c.owner {
 		if n > 0 {
-			out.maps[id][(n-1)/64] = bit(int(n))
+			out.byID[id] = out.op(int(n))
 		}
 	}
 	return out, nil
@@ -125,16 +163,16 @@ func (c *compiler) top(out *codec) error {
 
 func (c *codec) compileRules(list []Message) error {
 	for i := range list {
-		var must, not [2]uint64
+		var must, not fieldSet
 		for _, set := range []struct {
 			bits []int
-			to   *[2]uint64
+			to   *fieldSet
 		}{{list[i].Must, &must}, {list[i].Not, &not}} {
 			for _, n := range set.bits {
 				if n < 2 || n > maxBit || c.op(n).field == nil {
 					return fmt.Errorf("messages: no field %d", n)
 				}
-				set.to[(n-1)/64] |= bit(n)
+				set.to.add(n)
 			}
 		}
 		for _, mti := range list[i].MTI {

@@ -20,7 +20,7 @@ func draw(t *rapid.T, c *codec) *protocol.Record {
 	d := drawer{t: t, c: c, rec: new(protocol.Record)}
 	d.rec.Reset(c.layout)
 	mti := []byte(d.digits(4))
-	var must, not [2]uint64
+	var must, not fieldSet
 	if len(c.rules) > 0 && rapid.Bool().Draw(t, "listed type") {
 		i := rapid.IntRange(0, len(c.rules)-1).Draw(t, "type")
 		mti, must, not = binary.BigEndian.AppendUint32(nil, c.types[i]), c.rules[i].must, c.rules[i].not
@@ -35,8 +35,9 @@ func draw(t *rapid.T, c *codec) *protocol.Record {
 	d.rec.Put(c.mti.id, -1, mti)
 	dense := rapid.IntRange(1, 4).Draw(t, "one field in")
 	for n := 2; n <= maxBit; n++ {
-		half, b := (n-1)/64, bit(n)
-		if c.op(n).field == nil || not[half]&b != 0 || must[half]&b == 0 && rapid.IntRange(1, dense).Draw(t, "skip") > 1 {
+		var this fieldSet
+		this.add(n)
+		if c.op(n).field == nil || this.without(not) != this || this.without(must) == this && rapid.IntRange(1, dense).Draw(t, "skip") > 1 {
 			continue
 		}
 		d.field(c.op(n).field)

@@ -16,6 +16,7 @@ const root = "../../"
 // links are the shipped and the tests' own tables with their golden messages.
 var links = map[string]string{
 	"pos-cup":     "conf/links/pos-cup.yaml",
+	"cups-host":   "conf/links/cups-host.yaml",
 	"gz-iso8583":  "testdata/links/gz-iso8583.yaml",
 	"all-iso8583": "testdata/links/all-iso8583.yaml",
 }
@@ -41,7 +42,7 @@ func golden(tb testing.TB, link string) []wiretest.Case {
 }
 
 func TestGolden(t *testing.T) {
-	for _, link := range []string{"pos-cup", "gz-iso8583"} {
+	for _, link := range []string{"pos-cup", "cups-host", "gz-iso8583"} {
 		t.Run(link, func(t *testing.T) {
 			wiretest.Run(t, golden(t, link), map[string]protocol.Codec{"request": codecOf(t, link)})
 		})

@@ -48,7 +48,7 @@ func TestAppendAnyOrder(t *testing.T) {
 		order := rapid.Permutation(bitsOf(c, rec)).Draw(t, "order")
 		for _, n := range order {
 			for i, node := range rec.Nodes() {
-				if int(c.owner[node.ID]) == n {
+				if numberOf(c, node.ID) == n {
 					parent := -1
 					if node.Parent > 0 { // loops are read in one piece: the group is the last one put
 						for parent = len(mixed.Nodes()) - 1; mixed.Nodes()[parent].Parent > 0; {
@@ -66,11 +66,20 @@ func TestAppendAnyOrder(t *testing.T) {
 	})
 }
 
+// numberOf returns the field that a layout id belongs to, 0 for the message
+// type.
+func numberOf(c *codec, id uint16) int {
+	if o := c.byID[id]; o != nil {
+		return int(o.bit) + 1
+	}
+	return 0
+}
+
 // bitsOf lists the fields in rec, 0 for the message type.
 func bitsOf(c *codec, rec *protocol.Record) []int {
 	var out []int
 	for _, n := range rec.Nodes() {
-		if b := int(c.owner[n.ID]); !slices.Contains(out, b) {
+		if b := numberOf(c, n.ID); !slices.Contains(out, b) {
 			out = append(out, b)
 		}
 	}
@@ -99,6 +108,7 @@ func TestDamaged(t *testing.T) {
 }
 
 func FuzzPOS(f *testing.F)       { fuzz(f, "pos-cup") }
+func FuzzCUPS(f *testing.F)      { fuzz(f, "cups-host") }
 func FuzzGuangzhou(f *testing.F) { fuzz(f, "gz-iso8583") }
 func FuzzAll(f *testing.F)       { fuzz(f, "all-iso8583") }
 

@@ -4,12 +4,14 @@ import "qianzhi/protocol/text"
 
 // op is the short form of a field that is common and simple: one value, or
 // digits cut into parts, of fixed length or behind a length of two or three
-// digits, without cases. It holds all that reading and writing it takes. An op never refuses: what it cannot take as it stands is
-// left to the field, which takes it or says why not.
+// digits, without cases. It holds all that reading and writing it takes. An op
+// never refuses: what it cannot take as it stands is left to the field, which
+// takes it or says why not.
 type op struct {
 	kind     opKind
 	head     headKind
 	before   uint8  // bytes of the length
+	bit      uint8  // number of the field less one
 	half     uint8  // 1 for digits two to a byte
 	pad      uint8  // the free nibble of an odd number of them
 	any      bool   // another one may stand beside the value
@@ -17,7 +19,8 @@ type op struct {
 	id       uint16 // of opParts: of the first one
 	min, max int16  // units; equal when fixed
 	set      *text.Set
-	parts    []cut // of opParts
+	parts    []cut   // of opParts
+	_        [8]byte // 64 bytes: their address needs no multiplication
 	field    *field
 }
 
@@ -89,7 +92,7 @@ func compileOp(f *field) op {
 		case f.fixed && f.len&1 == 0 && f.class == classN:
 			o.kind = opRun
 		}
-	case f.parts != nil:
+	case f.parts != nil, f.class == classA: // letters alone are rare, and digits are taken for read
 		return none
 	case f.form == formZoned, f.form == formText && !f.fixed:
 		o.kind = opChars

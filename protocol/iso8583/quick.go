@@ -22,8 +22,8 @@ var errRun = errors.New("run")
 // variables of its own, and in the reader while a field is read by its
 // description.
 func (c *codec) fields(r *reader, half int, left uint64) error {
-	ops, b, first := &c.ops[half&1], r.b, r.first
-	arena, nodes := r.arena[:cap(r.arena)], r.nodes[:cap(r.nodes)]
+	ops := &c.ops[half&1]
+	nodes := r.nodes[:cap(r.nodes)]
 	at, end, count := r.at, len(r.arena), len(r.nodes)
 	digits := run{at, end}
 	for left != 0 {
@@ -34,54 +34,54 @@ func (c *codec) fields(r *reader, half int, left uint64) error {
 		if o.kind == opRun && ok {
 			node(&nodes[count], o.id, end, n, at, n/2)
 			at, end, count = at+n/2, end+n, count+1
-			first[o.id] = uint16(count)
+			r.first[o.id] = uint16(count)
 			continue
 		}
-		if end > digits.arena && !digits.unpack(arena, b, at, end) {
+		if end > digits.arena && !digits.unpack(r, at, end) {
 			return errRun
 		}
 		if o.head != headNone && ok {
-			from, n, ok = o.length(b, at)
+			from, n, ok = o.length(r.b, at)
 		}
 		size, next := (n+int(o.half))>>(o.half&1), count+1
-		if ok = ok && size <= len(b)-from && n+text.Slack <= len(arena)-end; ok {
+		if ok = ok && size <= len(r.b)-from && n+text.Slack <= cap(r.arena)-end; ok {
 			switch o.kind {
 			case opText:
-				n = trimmed(b, from, n)
-				ok = o.class.copy(arena, end, b, from, n)
+				n = trimmed(r.b, from, n)
+				ok = o.class.copy(r.arena[:cap(r.arena)], end, r.b, from, n)
 			case opChars:
-				ok = o.class.copy(arena, end, b, from, n)
+				ok = o.class.copy(r.arena[:cap(r.arena)], end, r.b, from, n)
 			case opRaw:
-				copy(arena[end:], b[from:from+n])
+				copy(r.arena[end:cap(r.arena)], r.b[from:from+n])
 			case opField:
 				ok = false
 			default:
-				if ok = o.set.Unpack(arena, end, b, from, n) && (n&1 == 0 || b[from+size-1]&15 == o.pad); ok && o.kind == opParts {
-					next, ok = o.cut(nodes, first, run{from, end}, count, n)
+				if ok = o.set.Unpack(r.arena[:cap(r.arena)], end, r.b, from, n) && (n&1 == 0 || r.b[from+size-1]&15 == o.pad); ok && o.kind == opParts {
+					next, ok = o.cut(nodes, r.first, run{from, end}, count, n)
 				}
 			}
 		}
 		if ok {
 			if o.kind != opParts {
 				node(&nodes[count], o.id, end, n, from, size)
-				first[o.id] = uint16(next)
+				r.first[o.id] = uint16(next)
 			}
 			at, end, count = from+size, end+n, next
 			digits = run{at, end}
 			continue
 		}
-		r.at, r.arena, r.nodes = at, arena[:end], nodes[:count]
+		r.at, r.arena, r.nodes = at, r.arena[:end], nodes[:count]
 		if err := c.described(r, o, half*64+zeros+1); err != nil {
 			return err
 		}
 		at, end, count = r.at, len(r.arena), len(r.nodes)
-		arena, nodes = r.arena[:cap(r.arena)], r.nodes[:cap(r.nodes)]
+		nodes = r.nodes[:cap(r.nodes)]
 		digits = run{at, end}
 	}
-	if end > digits.arena && !digits.unpack(arena, b, at, end) {
+	if end > digits.arena && !digits.unpack(r, at, end) {
 		return errRun
 	}
-	r.at, r.arena, r.nodes = at, arena[:end], nodes[:count]
+	r.at, r.arena, r.nodes = at, r.arena[:end], nodes[:count]
 	return nil
 }
 
@@ -102,8 +102,8 @@ func node(n *protocol.Node, id uint16, at, length, from, size int) {
 }
 
 // unpack writes the digits of a run, which ends at at and end, to the arena.
-func (d run) unpack(arena, b []byte, at, end int) bool {
-	return at <= len(b) && end+text.Slack <= len(arena) && text.Decimal().Unpack(arena, d.arena, b, d.wire, end-d.arena)
+func (d run) unpack(r *reader, at, end int) bool {
+	return at <= len(r.b) && end+text.Slack <= cap(r.arena) && text.Decimal().Unpack(r.arena[:cap(r.arena)], d.arena, r.b, d.wire, end-d.arena)
 }
 
 // length reads the length at at and returns where the value begins and its

@@ -1,11 +1,8 @@
 package iso8583
 
 import (
-	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"math/bits"
 	"slices"
 
 	"qianzhi/protocol"
@@ -73,7 +70,8 @@ func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 // index reads a message, with slow by descriptions alone.
 func (c *codec) index(b []byte, rec *protocol.Record, slow bool) error {
 	rec.Reset(c.layout)
-	r := reader{rec: rec, b: b, slow: slow}
+	var r reader // set in place, see fieldSet
+	r.rec, r.b, r.slow = rec, b, slow
 	r.arena, r.nodes, r.first = rec.Lend()
 	if room := 2*min(len(b), maxRoom) + text.Slack; cap(r.arena) < room {
 		r.arena = slices.Grow(r.arena, room)
@@ -85,11 +83,11 @@ func (c *codec) index(b []byte, rec *protocol.Record, slow bool) error {
 	if err != nil {
 		return err
 	}
-	for half, left := range maps {
-		if left == 0 {
-			continue
-		}
-		if err := c.fields(&r, half, left); err != nil {
+	if err := c.fields(&r, 0, maps.low); err != nil {
+		return err
+	}
+	if maps.high != 0 {
+		if err := c.fields(&r, 1, maps.high); err != nil {
 			return err
 		}
 	}
@@ -135,7 +133,7 @@ func mtiHint(b []byte) string {
 }
 
 // readMap reads the bitmap; bit 1 is not among those returned.
-func (c *codec) readMap(r *reader) (maps [2]uint64, err error) {
+func (c *codec) readMap(r *reader) (maps fieldSet, err error) {
 	first, ok := c.half(r)
 	if !ok {
 		return maps, c.badMap(r)
@@ -146,14 +144,14 @@ func (c *codec) readMap(r *reader) (maps [2]uint64, err error) {
 		return maps, headerError("1", c.mti.size, "bit 1 as bitmap.form "+[...]string{"64", "auto", "128", "128-clear"}[c.form]+" says",
 			fmt.Sprintf("set: %t", set), "bit 1 announces a second map: set bitmap.form")
 	}
-	maps[0] = first &^ one
+	maps.low = first &^ one
 	if !more {
 		return maps, nil
 	}
-	if maps[1], ok = c.half(r); !ok {
+	if maps.high, ok = c.half(r); !ok {
 		return maps, c.badMap(r)
 	}
-	if c.form == mapAuto && maps[1] == 0 {
+	if c.form == mapAuto && maps.high == 0 {
 		return maps, headerError("1", c.mti.size, "a field above 64 where bit 1 is set", "none", "")
 	}
 	return maps, nil
@@ -182,10 +180,28 @@ func (c *codec) half(r *reader) (v uint64, ok bool) {
 
 // unhex reads upper-case hex only, since nothing else is written back.
 func unhex(dst, src []byte) bool {
-	if _, err := hex.Decode(dst, src); err != nil {
-		return false
+	var bad byte
+	for i := 0; i < len(dst) && 2*i+1 < len(src); i++ {
+		hi, lo := fromHex[src[2*i]], fromHex[src[2*i+1]]
+		bad |= hi | lo
+		dst[i] = hi<<4 | lo&15
 	}
-	return !bytes.ContainsAny(src, "abcdef")
+	return bad < 16 && len(src) == 2*len(dst)
+}
+
+const hexDigits = "0123456789ABCDEF"
+
+// fromHex holds the number of a digit, 255 of what is none.
+var fromHex = newHex()
+
+func newHex() (t [256]byte) {
+	for c := range t {
+		t[c] = 255
+	}
+	for n, c := range hexDigits {
+		t[c] = byte(n)
+	}
+	return t
 }
 
 func (c *codec) badMap(r *reader) error {
@@ -197,18 +213,18 @@ func (c *codec) badMap(r *reader) error {
 }
 
 // obey checks which fields a message of the type carries.
-func (c *codec) obey(mti []byte, maps [2]uint64) error {
-	for i := range c.types {
-		if c.types[i] != binary.BigEndian.Uint32(mti) {
+func (c *codec) obey(mti []byte, has fieldSet) error {
+	for i, t := range c.types {
+		if t != binary.BigEndian.Uint32(mti) {
 			continue
 		}
-		for half, r := 0, &c.rules[i]; half < len(maps); half++ {
-			if lack := r.must[half] &^ maps[half]; lack != 0 {
-				return fieldError(fmt.Sprint(half*64+bits.LeadingZeros64(lack)+1), -1, "a field that "+string(mti)+" must carry", "none", "")
-			}
-			if bad := r.not[half] & maps[half]; bad != 0 {
-				return fieldError(fmt.Sprint(half*64+bits.LeadingZeros64(bad)+1), -1, "no field that "+string(mti)+" must not carry", "one", "")
-			}
+		r := &c.rules[i]
+		if n := r.must.without(has).first(); n != 0 {
+			return fieldError(fmt.Sprint(n), -1, "a field that "+string(mti)+" must carry", "none", "")
+		}
+		none := r.not.without(has) // what is not there of what must not be
+		if n := r.not.without(none).first(); n != 0 {
+			return fieldError(fmt.Sprint(n), -1, "no field that "+string(mti)+" must not carry", "one", "")
 		}
 	}
 	return nil
@@ -379,5 +395,5 @@ func (r *reader) keepPad(f *field, raw []byte, from int, pad byte) error {
 		return fieldError(f.name, at, fmt.Sprintf("a free nibble of %X", f.odd.Pad), fmt.Sprintf("%X", pad),
 			"the value may be aligned to the other side; any_pad accepts other nibbles")
 	}
-	return r.put(append(r.arena, "0123456789ABCDEF"[pad]), &field{id: f.pad, name: f.name}, at, 1, -1)
+	return r.put(append(r.arena, hexDigits[pad]), &field{id: f.pad, name: f.name}, at, 1, -1)
 }

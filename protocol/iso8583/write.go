@@ -2,7 +2,6 @@ package iso8583
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,26 +17,40 @@ type writer struct {
 	base  int             // offsets on the wire count from here
 	left  int             // values of the record that are not written yet
 	next  int             // node that is likely to be written next
-	slow  bool            // by descriptions alone
 	out   []byte          // what was written; a field that is written by its description goes from call to call
 }
 
+// room is what a message gets beyond the length of its values: for map, lengths
+// and filling.
+const room = 128
+
 // Append writes the fields that stand in rec, in the order of the map.
 func (c *codec) Append(dst []byte, rec *protocol.Record) ([]byte, error) {
-	maps, err := c.present(rec)
+	mti, err := c.typeOf(rec)
 	if err != nil {
 		return dst, err
 	}
-	w := writer{rec: rec, nodes: rec.Nodes(), arena: rec.Arena(), base: len(dst), left: len(rec.Nodes()), out: dst}
+	var w writer // set in place, see fieldSet
+	w.rec, w.nodes, w.arena, w.base, w.out = rec, rec.Nodes(), rec.Arena(), len(dst), dst
 	if size := len(w.arena) + room; cap(dst)-len(dst) < size {
 		w.out = slices.Grow(dst, size)
 	}
-	if err = c.write(&w, maps); err == errRun || err == nil && w.left != 0 {
-		w.left, w.next, w.out, w.slow = len(w.nodes), 0, w.out[:w.base], true
-		err = c.writeSlow(&w, maps)
+	has, err := c.quick(&w, nil)
+	if err == errOrder {
+		var room [64]uint32
+		order := room[:]
+		if len(w.nodes) > len(order) {
+			order = make([]uint32, len(w.nodes))
+		}
+		order = order[:len(w.nodes)]
+		c.sort(order, w.nodes)
+		has, err = c.quick(&w, order)
+	}
+	if err != nil || w.left != 0 {
+		has, err = c.slow(&w)
 	}
 	if err == nil {
-		err = c.obey(rec.Value(rec.Find(c.mti.id)), maps)
+		err = c.obey(mti, has)
 	}
 	if err != nil {
 		return dst, err
@@ -45,81 +58,87 @@ func (c *codec) Append(dst []byte, rec *protocol.Record) ([]byte, error) {
 	return w.out, nil
 }
 
-// present returns the map of the fields in rec.
-func (c *codec) present(rec *protocol.Record) (maps [2]uint64, err error) {
+// typeOf returns the message type of a record.
+func (c *codec) typeOf(rec *protocol.Record) ([]byte, error) {
 	if rec.Layout() != c.layout {
-		return maps, headerError("", -1, "a record of this layout", "another", "")
-	}
-	nodes := rec.Nodes()
-	for i := range nodes {
-		m := &c.maps[nodes[i].ID]
-		maps[0] |= m[0]
-		maps[1] |= m[1]
+		return nil, headerError("", -1, "a record of this layout", "another", "")
 	}
 	i := rec.Find(c.mti.id)
 	if i < 0 {
-		return maps, headerError(c.mti.name, -1, c.mti.want(), "none", "")
+		return nil, headerError(c.mti.name, -1, c.mti.want(), "none", "")
 	}
-	if nodes[i].Len != 4 { // no zeros are missing in a message type
-		return maps, headerError(c.mti.name, -1, c.mti.want(), fmt.Sprintf("%d characters", nodes[i].Len), "")
+	mti := rec.Value(i)
+	if len(mti) != 4 { // no zeros are missing in a message type
+		return nil, headerError(c.mti.name, -1, c.mti.want(), fmt.Sprintf("%d characters", len(mti)), "")
 	}
-	return maps, nil
+	return mti, nil
 }
 
-func (c *codec) write(w *writer, maps [2]uint64) error {
-	if !c.quickMTI(w) {
-		if err := w.described(&c.mti); err != nil {
-			return err
-		}
+// start writes the message type and leaves room for the maps, which begin
+// where it ends.
+func (c *codec) start(w *writer, two bool) error {
+	w.out, w.left, w.next = w.out[:w.base], len(w.nodes), 0
+	if err := w.described(&c.mti); err != nil {
+		return err
 	}
-	const one = 1 << 63
-	first := maps[0]
-	if c.form == map128 || c.form == mapAuto && maps[1] != 0 {
-		first |= one
-	}
-	w.out = c.appendHalf(w.out, first)
-	if c.form >= map128 || first&one != 0 {
-		w.out = c.appendHalf(w.out, maps[1])
-	}
-	for half, left := range maps {
-		if err := c.writeFields(w, half, left); err != nil {
-			return err
-		}
+	w.out = c.appendHalf(w.out, 0)
+	if two {
+		w.out = c.appendHalf(w.out, 0)
 	}
 	return nil
 }
 
-// quickMTI writes the message type, if it comes first in the record.
-func (c *codec) quickMTI(w *writer) bool {
-	if w.slow || w.nodes[0].ID != c.mti.id || c.mti.form != formPacked {
-		return false
+// putMaps fills in the maps.
+func (c *codec) putMaps(w *writer, has fieldSet, two bool) {
+	if c.form == map128 || c.form == mapAuto && two {
+		has.low |= 1 << 63
 	}
-	n, at := &w.nodes[0], len(w.out)
-	if !c.mti.set.Pack(w.out[:cap(w.out)], at, w.arena[:cap(w.arena)], int(n.At), 4) {
-		return false
+	at := w.out[:w.base+c.mti.size]
+	at = c.appendHalf(at, has.low)
+	if two {
+		c.appendHalf(at, has.high)
 	}
-	n.From, n.Size = 0, 2
-	w.out, w.left, w.next = w.out[:at+2], w.left-1, 1
-	return true
 }
 
-// writeSlow writes by descriptions alone, to find the value that is wrong or
-// has no place: one that stands twice, or belongs to another form of its field.
-func (c *codec) writeSlow(w *writer, maps [2]uint64) error {
+// slow writes by descriptions alone, to find the value that is wrong or has no
+// place: one that stands twice, or belongs to another form of its field.
+func (c *codec) slow(w *writer) (fieldSet, error) {
 	const unwritten = ^uint32(0)
+	var has fieldSet
 	for i := range w.nodes {
 		w.nodes[i].From = unwritten
+		if o := c.byID[w.nodes[i].ID]; o != nil {
+			has.add(int(o.bit) + 1)
+		}
 	}
-	if err := c.write(w, maps); err != nil {
-		return err
+	two := c.form >= map128 || c.form == mapAuto && has.high != 0
+	if err := c.start(w, two); err != nil {
+		return has, err
+	}
+	c.putMaps(w, has, two)
+	left := has
+	for n := left.first(); n != 0; n = left.first() {
+		left.remove(n)
+		if err := w.described(c.op(n).field); err != nil {
+			return has, err
+		}
 	}
 	for i := range w.nodes {
 		if n := &w.nodes[i]; n.From == unwritten {
-			return fieldError(c.layout.Fields[n.ID].Name, -1, "values of one form of the field, each once, none before it left out", fmt.Sprintf("value %d of the record", i),
+			return has, fieldError(c.layout.Fields[n.ID].Name, -1, "values of one form of the field, each once, none before it left out", fmt.Sprintf("value %d of the record", i),
 				"the forms of a field are chosen by cases of the link file")
 		}
 	}
-	return nil
+	return has, nil
+}
+
+// described writes a field by its description.
+func (w *writer) described(f *field) error {
+	out, err := w.field(w.out, f)
+	if err == nil {
+		w.out = out
+	}
+	return err
 }
 
 // appendHalf writes one map of 64 bits.
@@ -129,9 +148,13 @@ func (c *codec) appendHalf(dst []byte, v uint64) []byte {
 	}
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], v)
-	at := len(dst)
-	dst = hex.AppendEncode(dst, b[:])
-	upper(dst[at:])
+	return appendHex(dst, b[:])
+}
+
+func appendHex(dst, b []byte) []byte {
+	for _, c := range b {
+		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
+	}
 	return dst
 }
 
@@ -219,8 +242,7 @@ func (w *writer) value(dst []byte, f *field, i int) (out []byte, units int, err 
 	case formRaw:
 		dst = append(dst, val...)
 	case formHex:
-		dst = hex.AppendEncode(dst, val)
-		upper(dst[from:])
+		dst = appendHex(dst, val)
 	case formSigned:
 		dst, units, ok = f.appendSigned(dst, val)
 	}
@@ -319,13 +341,4 @@ func (f *field) appendSigned(dst, val []byte) (out []byte, units int, ok bool) {
 		return dst, units, ok
 	}
 	return append(dst, val[1:]...), units, classN.holds(val[1:])
-}
-
-// upper turns lower-case hex into upper case.
-func upper(b []byte) {
-	for i, c := range b {
-		if c >= 'a' {
-			b[i] = c - 'a' + 'A'
-		}
-	}
 }

@@ -19,7 +19,7 @@ func (w *writer) parts(dst []byte, f *field) (out []byte, units int, err error) 
 	case mapped:
 		dst, err = w.mapped(dst, f.parts)
 	default:
-		dst, err = w.positional(dst, f.parts)
+		dst, err = w.positional(dst, f)
 	}
 	return dst, len(dst) - from, err
 }
@@ -40,14 +40,17 @@ func (f *field) has(rec *protocol.Record) bool {
 	return f.parts.rest && rec.Find(f.parts.other.id) >= 0
 }
 
-// positional writes parts up to the last one that is there. A text that is
-// missing before it is written as blanks.
-func (w *writer) positional(dst []byte, p *parts) ([]byte, error) {
-	end := 0
+// positional writes parts up to the last one that is there, all of them where
+// the length is fixed. A text that is missing is written as blanks.
+func (w *writer) positional(dst []byte, f *field) ([]byte, error) {
+	p, end := f.parts, 0
 	for k := range p.sub {
 		if p.sub[k].has(w.rec) {
 			end = k + 1
 		}
+	}
+	if f.fixed {
+		end = len(p.sub)
 	}
 	var err error
 	for k := range p.sub[:end] {

@@ -203,6 +203,8 @@ func (c *compiler) message(msg *Message) protocol.Message {
 	for _, name := range msg.Reply.Echo {
 		out.Reply.Echo = append(out.Reply.Echo, protocol.Copy{From: c.slot(c.request, name, 0), To: c.slot(c.reply, name, 0)})
 	}
+	out.Request.Arrange()
+	out.Reply.Arrange()
 	return out
 }
 

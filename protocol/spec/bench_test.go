@@ -67,3 +67,20 @@ func BenchmarkReply0210(b *testing.B) {
 		b.Fatalf("%X", f.Body)
 	}
 }
+
+// A request is its own memory, one text and one scope.
+func TestRequestAllocations(t *testing.T) {
+	d, body := terminals(t)
+	f, rec := protocol.Frame{Body: body}, new(protocol.Record)
+	a, err := d.ReadRequest(&f, rec, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := d.Map.Request(a.Message, &f, rec, noon); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 3 {
+		t.Errorf("%g allocations for a request, want at most 3", n)
+	}
+}

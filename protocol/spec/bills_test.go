@@ -41,7 +41,7 @@ func TestLongQueryReply(t *testing.T) {
 
 // echoed are values of requests that ISO 8583 replies repeat.
 var echoed = map[string]string{"11": "000001", "41": "60120001", "42": "301051249000001", "48": "0512000123",
-	"60.1": "01", "60.2": "000001", "60.3": "000"}
+	"7.date": "1124", "7.time": "120000", "32": "48020000", "33": "00010000", "60.1": "01", "60.2": "000001", "60.3": "000"}
 
 func longReply(t *testing.T, d *protocol.Dialect, msg, most int) {
 	if most <= 0 {

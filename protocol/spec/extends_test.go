@@ -129,7 +129,7 @@ func TestShippedLinksAssemble(t *testing.T) {
 // for each verdict of each code: nothing the gateway says may be lost.
 func TestEveryCodeCanBeSaid(t *testing.T) {
 	for _, name := range []string{"links/pos-cup.yaml", "links/bank-fixed.yaml", "links/bank-http.yaml", "links/mis.yaml",
-		"links/bank-delimited.yaml", "links/bank-xml.yaml", "links/kiosk-socket.yaml"} {
+		"links/cups-host.yaml", "links/bank-delimited.yaml", "links/bank-xml.yaml", "links/kiosk-socket.yaml"} {
 		l, err := Load(name, conf.Files.ReadFile)
 		if err != nil {
 			t.Fatal(err)

@@ -117,16 +117,33 @@ type player struct {
 	serial    uint64
 	client    load.Client
 	signedOn  bool
+	aside     []task
 }
 
 func (b *bank) player(i int, seed uint64, customers []mis.Customer) *player {
 	return &player{bank: b, link: &b.links[i%len(b.links)], worker: i / len(b.links), r: rand.New(rand.NewPCG(seed, uint64(i)+10)), customers: customers}
 }
 
+// task is a message that is not answered finally yet; it reports whether it is.
+type task func(ctx context.Context, tries int) bool
+
+// A message is asked for so often before it is set aside for a while, and no
+// more than so many are.
+const (
+	patient  = 20
+	maxAside = 40
+)
+
 // play begins payments until work ends; what was begun is asked for until all
 // ends.
 func (p *player) play(work, all context.Context) {
 	for work.Err() == nil && len(p.customers) > 0 {
+		if n := len(p.aside); n > 0 && (n >= maxAside || p.r.IntN(4) == 0) {
+			next := p.aside[0]
+			p.aside = p.aside[1:]
+			p.try(all, next)
+			continue
+		}
 		c := p.customers[0]
 		p.customers = p.customers[1:]
 		req := p.request(pay.Pay)
@@ -134,33 +151,68 @@ func (p *player) play(work, all context.Context) {
 		for _, b := range c.Bills {
 			req.Amount += b.Amount
 		}
-		k := key(p.link.ID, pay.Find(req.More, pay.FTerminal), req.Ref.Serial)
-		p.bank.tale.tell(k, func(f *fate) { f.link, f.amount = p.link.ID, req.Amount })
-		rep, ok := p.final(all, req)
+		p.try(all, p.pay(req))
+	}
+	for len(p.aside) > 0 && all.Err() == nil {
+		next := p.aside[0]
+		p.aside = p.aside[1:]
+		p.try(all, next)
+	}
+	if p.client != nil {
+		_ = p.client.Close() // nothing is under way
+	}
+}
+
+func (p *player) try(ctx context.Context, t task) {
+	if !t(ctx, patient) {
+		p.aside = append(p.aside, t)
+	}
+}
+
+// pay makes the task of one payment, and of what follows when it is approved:
+// a repeat, a reversal, or nothing.
+func (p *player) pay(req *pay.Request) task {
+	k := key(p.link.ID, pay.Find(req.More, pay.FTerminal), req.Ref.Serial)
+	p.bank.tale.tell(k, func(f *fate) { f.link, f.amount = p.link.ID, req.Amount })
+	return func(ctx context.Context, tries int) bool {
+		rep, ok := p.final(ctx, req, tries)
 		if !ok {
-			break
+			return false
 		}
 		day, _ := pay.ParseDay(pay.Find(rep.More, pay.FDay))
 		p.bank.tale.tell(k, func(f *fate) {
 			f.paid, f.declined, f.day = rep.Verdict == pay.Approved, rep.Verdict == pay.Declined, day
 		})
 		if rep.Verdict != pay.Approved {
-			continue
+			return true
 		}
 		switch p.r.IntN(4) {
 		case 0:
-			again, ok := p.final(all, req)
-			if ok && (again.Verdict != pay.Approved || again.Serial != rep.Serial) {
-				p.bank.tale.contradict("%s: first approved as %s, then %s/%s as %s", k, rep.Serial, again.Verdict, again.Code, again.Serial)
-			}
+			p.try(ctx, p.again(k, req, rep))
 		case 1, 2:
-			if undone, ok := p.final(all, p.reversal(req)); ok && undone.Verdict == pay.Approved {
-				p.bank.tale.tell(k, func(f *fate) { f.reversed = true })
-			}
+			p.try(ctx, p.undo(k, p.reversal(req)))
 		}
+		return true
 	}
-	if p.client != nil {
-		_ = p.client.Close() // nothing is under way
+}
+
+func (p *player) again(k string, req *pay.Request, first pay.Reply) task {
+	return func(ctx context.Context, tries int) bool {
+		rep, ok := p.final(ctx, req, tries)
+		if ok && (rep.Verdict != pay.Approved || rep.Serial != first.Serial) {
+			p.bank.tale.contradict("%s: first approved as %s, then %s/%s as %s", k, first.Serial, rep.Verdict, rep.Code, rep.Serial)
+		}
+		return ok
+	}
+}
+
+func (p *player) undo(k string, req *pay.Request) task {
+	return func(ctx context.Context, tries int) bool {
+		rep, ok := p.final(ctx, req, tries)
+		if ok && rep.Verdict == pay.Approved {
+			p.bank.tale.tell(k, func(f *fate) { f.reversed = true })
+		}
+		return ok
 	}
 }
 
@@ -189,9 +241,9 @@ const (
 	between = 10 * time.Millisecond
 )
 
-// final repeats a message until its answer is final; false when ctx ended.
-func (p *player) final(ctx context.Context, req *pay.Request) (pay.Reply, bool) {
-	for ctx.Err() == nil {
+// final repeats a message until its answer is final; false when it is not.
+func (p *player) final(ctx context.Context, req *pay.Request, tries int) (pay.Reply, bool) {
+	for ; ctx.Err() == nil && tries > 0; tries-- {
 		if !p.signedOn && !p.link.NoSignOn { // work keys die with the daemon
 			rep, err := p.do(ctx, p.request(pay.SignOn))
 			p.signedOn = err == nil && rep.Verdict == pay.Approved

@@ -17,6 +17,7 @@ var searchTests = map[string]func(*testing.T, *Bench){
 	"an index that was changed is found out":  testIndexChanged,
 	"an index is built again after a restart": testIndexAgain,
 	"the timeline shows every event":          testTimeline,
+	"a start from a snapshot knows the same":  testSnapshot,
 }
 
 // archive opens the bench's directory beside the running journal.
@@ -242,5 +243,49 @@ func testTimeline(t *testing.T, b *Bench) {
 		}
 		a.Close()
 		b.indexed()
+	}
+}
+
+// testSnapshot starts from a snapshot, from one that was changed and from none:
+// all know the same.
+func testSnapshot(t *testing.T, b *Bench) {
+	var all []pay.Entry
+	for i := range 12 {
+		e := b.new(fmt.Sprint(i))
+		if i%3 > 0 {
+			b.add(&e, succeeded)
+		}
+		all = append(all, e)
+	}
+	name := b.Options.Dir + "/" + b.Day().String() + ".snap"
+	b.eventually(func() bool { _, err := os.Stat(name); return err == nil })
+	for _, hurt := range []func([]byte) []byte{
+		func(s []byte) []byte { return s }, func(s []byte) []byte { s[len(s)/2] ^= 1; return s }, func(s []byte) []byte { return s[:len(s)/3] },
+		func([]byte) []byte { return nil },
+	} {
+		b.Stop()
+		s, err := os.ReadFile(name)
+		if err == nil {
+			err = os.WriteFile(name, hurt(s), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Start()
+		if n := b.Stats().Keys; n != len(all) {
+			t.Errorf("%d keys, want %d", n, len(all))
+		}
+		if n := len(b.open()); n != 4 {
+			t.Errorf("%d open, want 4", n)
+		}
+		for i := range all {
+			got := b.begin(intent(all[i].Req), pay.SeenSame)
+			if err := same(&got, &all[i]); err != nil {
+				t.Error(err)
+			}
+		}
+		b.new(fmt.Sprint("more", len(all))) // and what came after the snapshot is read from the log
+		all = append(all, b.begin(intent(sale(fmt.Sprint("more", len(all)))), pay.SeenSame))
+		b.add(&all[len(all)-1], succeeded)
 	}
 }

@@ -31,8 +31,7 @@ func until(t *testing.T, cond func() bool) {
 // trouble begins payments while something is wrong with the disk, and wants a
 // journal that refuses, knows what became of each commit, and recovers by
 // itself when the trouble is over.
-func trouble(t *testing.T, begin, end func(dir string)) {
-	dir := t.TempDir()
+func trouble(t *testing.T, dir string, begin, end func(dir string)) {
 	j, stop := start(t, dir, newOptions(t, dir))
 	defer stop()
 	first, _, err := j.Begin(t.Context(), sale("first"))
@@ -41,8 +40,10 @@ func trouble(t *testing.T, begin, end func(dir string)) {
 	}
 	begin(dir)
 	done := make(chan error, 1)
+	hit := sale("hit")
+	hit.Req.Via.Raw = make([]byte, 1<<20) // more than a file system may have left when it calls itself full
 	go func() {
-		_, _, err := j.Begin(context.Background(), sale("hit"))
+		_, _, err := j.Begin(context.Background(), hit)
 		done <- err
 	}()
 	until(t, func() bool { return j.Stats().Down })
@@ -78,7 +79,7 @@ func trouble(t *testing.T, begin, end func(dir string)) {
 // TestLocked has another connection hold the write lock.
 func TestLocked(t *testing.T) {
 	var hold interface{ Close() error }
-	trouble(t, func(dir string) {
+	trouble(t, t.TempDir(), func(dir string) {
 		c, err := open(New(dir).file(today), "rw", busyWriter)
 		if err == nil {
 			_, err = c.Exec("BEGIN IMMEDIATE", nil)
@@ -108,7 +109,7 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	defer limit(free)
-	trouble(t, func(dir string) {
+	trouble(t, t.TempDir(), func(dir string) {
 		wal, err := os.Stat(New(dir).file(today) + "-wal")
 		if err != nil {
 			t.Fatal(err)
