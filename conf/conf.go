@@ -17,9 +17,9 @@ import (
 )
 
 // Files holds the default configuration, the link and statement specifications
-// and the reconciliation matrix.
+// the holidays and the reconciliation matrix.
 //
-//go:embed qianzhi.yaml links statements recon-matrix.json
+//go:embed qianzhi.yaml links statements calendar recon-matrix.json
 var Files embed.FS
 
 // EnvPrefix starts the names of environment variables that override scalar

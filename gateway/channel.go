@@ -97,7 +97,7 @@ func (c *Channel) handle(ctx context.Context, req *pay.Request) pay.Reply {
 	case req.Via.Replayed && !req.Op.Money():
 		return pay.Answer(pay.Unknown, pay.CodeReplayed)
 	case why == pay.CodeUnknown:
-	case req.Op == pay.Pay:
+	case req.Op.Collects():
 		req.Via.Refuse = why // a repeat is answered all the same
 	default:
 		return pay.Answer(pay.Declined, why)
@@ -122,7 +122,7 @@ func (c *Channel) limits(req *pay.Request) pay.Code {
 	switch {
 	case !allowed:
 		return pay.CodeNotAllowed
-	case req.Op.Money() && (req.Amount > c.Max || req.Op == pay.Pay && req.Amount <= 0):
+	case req.Op.Money() && (req.Amount > c.Max || req.Op.Collects() && req.Amount <= 0):
 		return pay.CodeLimit
 	}
 	return pay.CodeUnknown

@@ -11,6 +11,7 @@ import (
 // Options are the engine's parts and limits.
 type Options struct {
 	Journal Journal
+	Batches Batches
 	Routes  Routes
 	Node    uint8
 	Today   func() pay.Day // the accounting day that is open
@@ -51,16 +52,24 @@ func (e *Engine) Resolver() *Resolver { return e.doubts }
 // stops nothing once the request is durable.
 func (e *Engine) Do(ctx context.Context, req *pay.Request) pay.Reply {
 	switch req.Op {
-	case pay.Pay:
+	case pay.Pay, pay.CardPay:
 		return e.pay(ctx, req)
 	case pay.Reverse:
 		return e.reverse(ctx, req)
+	case pay.Cancel, pay.Refund:
+		return e.cancel(ctx, req)
+	case pay.CardWrite, pay.CardConfirm:
+		return e.card(ctx, req)
 	case pay.Query:
 		return e.query(ctx, req)
 	case pay.Status:
 		return e.status(ctx, req)
 	case pay.SignOn, pay.SignOff:
 		return e.session(ctx, req)
+	case pay.Settle:
+		return e.settleBatch(ctx, req)
+	case pay.BatchUpload:
+		return e.uploadBatch(ctx, req)
 	case pay.Echo:
 		e.note(ctx, pay.EvQuery, req, pay.CodeOK, false)
 		return pay.Answer(pay.Approved, pay.CodeOK)
@@ -90,15 +99,23 @@ func (e *Engine) ask(ctx context.Context, req *pay.Request) pay.Reply {
 	if r == nil {
 		return pay.Answer(pay.Declined, pay.CodeNoRoute)
 	}
+	if r.Ask == nil {
+		return pay.Answer(pay.Declined, pay.CodeNotAllowed)
+	}
 	if !r.enter() {
 		return pay.Answer(pay.Unknown, pay.CodeBusy)
 	}
 	defer r.leave()
-	ctx, cancel := context.WithTimeout(ctx, r.Host.Timeout)
+	return e.put(ctx, r.Ask, req)
+}
+
+// put sends a message that moves no money.
+func (e *Engine) put(ctx context.Context, h *Host, req *pay.Request) pay.Reply {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
-	rep, err := r.Host.Adapter.Do(ctx, req)
+	rep, err := h.Adapter.Do(ctx, req)
 	if err != nil {
-		e.o.Log.Warn("query without answer", "event", "QZ310", "host", r.Host.ID, "err", err)
+		e.o.Log.Warn("query without answer", "event", "QZ310", "host", h.ID, "op", req.Op.String(), "err", err)
 		return pay.Answer(pay.Unknown, pay.CodeUnknown)
 	}
 	return rep
@@ -138,8 +155,13 @@ func (e *Engine) answer(p *pay.Entry) pay.Reply {
 	rep := pay.Reply{Amount: p.Req.Amount, Serial: p.ID.Serial(e.o.Node)}
 	rep.More = append(rep.More, pay.Field{ID: pay.FDay, Val: p.ID.Day.String()}, pay.Field{ID: pay.FState, Val: p.State.String()})
 	for i := range p.Legs {
-		if p.Legs[i].Kind == pay.LegPost && p.Legs[i].Host != "" {
-			rep.More = append(rep.More, pay.Field{ID: pay.FHostSerial, Val: p.Legs[i].Host})
+		l := &p.Legs[i]
+		switch {
+		case l.Host == "":
+		case l.Kind == pay.LegPost:
+			rep.More = append(rep.More, pay.Field{ID: pay.FHostSerial, Val: l.Host})
+		case l.Kind == pay.LegCharge:
+			rep.More = append(rep.More, pay.Field{ID: pay.FBankSerial, Val: l.Host})
 		}
 	}
 	switch p.State {
@@ -147,7 +169,7 @@ func (e *Engine) answer(p *pay.Entry) pay.Reply {
 		rep.Verdict, rep.Code = pay.Approved, pay.CodeOK
 	case pay.Fail:
 		rep.Verdict, rep.Code = pay.Declined, p.Code
-		if p.Code.Verdict() != pay.Declined {
+		if p.Code.Verdict() != pay.Declined && (p.Code != pay.CodeReversed || !p.Undoes()) {
 			rep.Code = pay.CodeRefused
 		}
 	case pay.Revd:

@@ -383,7 +383,7 @@ func TestOtherMessages(t *testing.T) {
 		w.expect(&pay.Request{Op: pay.Echo, Via: via}, pay.Approved, pay.CodeOK)
 		w.expect(&pay.Request{Op: pay.SignOn, Via: via}, pay.Approved, pay.CodeOK)
 		w.expect(&pay.Request{Op: pay.SignOff, Via: via}, pay.Approved, pay.CodeOK)
-		w.expect(&pay.Request{Op: pay.CardPay, Via: via}, pay.Declined, pay.CodeNotAllowed)
+		w.expect(&pay.Request{Op: pay.CheckFile, Via: via}, pay.Declined, pay.CodeNotAllowed)
 		w.expect(&pay.Request{Op: pay.Reverse, Via: via}, pay.Declined, pay.CodeFormat)
 		w.expect(&pay.Request{Op: pay.Status, Via: via}, pay.Declined, pay.CodeFormat)
 		rep := w.expect(&pay.Request{Op: pay.Query, Account: w.customers[0].Account, Via: via}, pay.Approved, pay.CodeOK)
@@ -441,12 +441,12 @@ func TestLateAnswers(t *testing.T) {
 			}
 			w.state(sale, c.reach)
 			e := w.entry(sale)
-			w.engine.Late(t.Context(), e.ID.Serial(1), c.answer(sale))
+			w.engine.Late(t.Context(), "mis", e.ID.Serial(1), c.answer(sale))
 			if got := w.entry(sale).State; got != c.want {
 				t.Errorf("%s: %s, want %s", c.name, got, c.want)
 			}
-			w.engine.Late(t.Context(), "20000101010000099999", approve(sale)) // of no payment of ours
-			w.engine.Late(t.Context(), "nonsense", approve(sale))
+			w.engine.Late(t.Context(), "mis", "20000101010000099999", approve(sale)) // of no payment of ours
+			w.engine.Late(t.Context(), "mis", "nonsense", approve(sale))
 		})
 	}
 }

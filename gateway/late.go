@@ -7,11 +7,11 @@ import (
 	"qianzhi/gateway/pay"
 )
 
-// Late takes the answer to a posting that came after its caller had given up.
-// It is proof like any other: what it proves is written down, and where it
-// contradicts what was decided meanwhile a person gets the payment. serial is
-// ours, as the host sent it back.
-func (e *Engine) Late(ctx context.Context, serial string, rep pay.Reply) {
+// Late takes the answer to a leg that came after its caller had given up. It is
+// proof like any other: what it proves is written down, and where it contradicts
+// what was decided meanwhile a person gets the payment. serial is ours, as the
+// host sent it back.
+func (e *Engine) Late(ctx context.Context, host, serial string, rep pay.Reply) {
 	id, ours := pay.ParseSerial(serial, e.o.Node)
 	if !ours || rep.Verdict == pay.Unknown {
 		return
@@ -22,13 +22,13 @@ func (e *Engine) Late(ctx context.Context, serial string, rep pay.Reply) {
 			e.o.Log.Error("late answer to an unknown payment", "event", "QZ313", "payment", serial, "err", err)
 			return
 		}
-		evs := e.retold(&p, &rep)
+		evs := e.retold(&p, host, &rep)
 		if len(evs) == 0 {
 			return
 		}
 		err = e.doubts.append(ctx, &p, evs...)
 		if err == nil {
-			e.o.Log.Warn("late answer changed a payment", "event", "QZ314", "payment", serial, "from", p.State.String(), "verdict", rep.Verdict.String())
+			e.o.Log.Warn("late answer changed a payment", "event", "QZ314", "payment", serial, "host", host, "from", p.State.String(), "verdict", rep.Verdict.String())
 			return
 		}
 		if !errors.Is(err, pay.ErrMoved) {
@@ -44,26 +44,55 @@ const maxRetold = 8
 
 // retold is what a late answer changes, by the payment's state. A payment that
 // is still SENT has its caller, or the resolver, to hear the answer. A refusal
-// proves something only where the posting was sent once: a payment whose money
-// is taken may have been posted again under its key.
-func (e *Engine) retold(p *pay.Entry, rep *pay.Reply) []pay.Event {
-	now := e.o.Now()
-	approved := rep.Verdict == pay.Approved && rep.Amount == p.Req.Amount
-	done := outcome{leg: pay.LegDone, verdict: pay.Approved, code: pay.CodeOK, host: rep.Serial}
-	refused := rep.Verdict == pay.Declined && p.Req.Via.Funds == pay.Untaken
-	switch {
-	case len(p.Legs) != 1 || rep.Verdict == pay.Approved && !approved:
+// proves something only where the leg was sent once: a payment whose money is
+// taken may have been sent again under its key.
+func (e *Engine) retold(p *pay.Entry, host string, rep *pay.Reply) []pay.Event {
+	k := e.legOf(p, host)
+	if k < 0 || rep.Verdict == pay.Approved && rep.Amount != p.Req.Amount {
 		return nil
-	case p.State == pay.Unkn && approved:
-		return e.judge(p, done)
-	case p.State == pay.Unkn && refused:
-		return e.judge(p, outcome{leg: pay.LegRefused, code: rep.Code})
-	case p.State == pay.Susp && approved && p.Legs[0].State == pay.LegUnknown && !p.Wanted:
-		return []pay.Event{{Kind: pay.EvResult, At: now, State: pay.Succ, LegIs: pay.LegDone, Code: pay.CodeOK, Host: rep.Serial, Note: "迟到应答证实成功"}}
-	case p.State == pay.Fail && approved && p.Legs[0].State != pay.LegIdle, p.State == pay.Succ && refused:
-		park := e.park(now, pay.CodeUnknown)
+	}
+	leg := &p.Legs[k]
+	approved := rep.Verdict == pay.Approved
+	refused := rep.Verdict == pay.Declined && p.Req.Via.Funds == pay.Untaken
+	res := pay.Event{Kind: pay.EvResult, At: e.o.Now(), State: p.State, Leg: uint8(k), LegIs: pay.LegDone, Code: pay.CodeOK, Host: rep.Serial,
+		Attempt: p.Attempt, Due: p.Due, Note: "迟到应答"}
+	switch {
+	case p.State == pay.Unkn && leg.State == pay.LegUnknown && approved:
+		return e.judge(p, outcome{leg: k, is: pay.LegDone, code: pay.CodeOK, host: rep.Serial})
+	case p.State == pay.Unkn && leg.State == pay.LegUnknown && refused:
+		return e.judge(p, outcome{leg: k, is: pay.LegRefused, code: rep.Code})
+	case p.State == pay.Revp && leg.State == pay.LegUnknown && approved:
+		return []pay.Event{res} // known to have effect now; it goes on being undone
+	case p.State == pay.Susp && leg.State == pay.LegUnknown && approved:
+		if res.Code = p.Code; !p.Wanted && p.Leg(pay.LegIdle) < 0 && p.Leg(pay.LegRefused) < 0 && p.Leg(pay.LegUndone) < 0 {
+			res.State, res.Code, res.Note = pay.Succ, pay.CodeOK, "迟到应答证实成功"
+		}
+		return []pay.Event{res}
+	case p.State == pay.Fail && approved && leg.State != pay.LegIdle, p.State == pay.Succ && refused,
+		p.State == pay.Revd && approved && leg.State == pay.LegUndone && leg.Code == pay.CodeNoEffect,
+		p.State == pay.Revd && approved && leg.State == pay.LegRefused:
+		park := e.park(res.At, pay.CodeUnknown)
 		park.Note += " 迟到应答与已定结果矛盾"
 		return []pay.Event{park}
 	}
-	return nil // REVP goes on reversing, REVD was undone after the posting, SUCC knows it
+	return nil // SUCC knows it; a leg whose undoing was confirmed was done before that
+}
+
+// legOf returns the leg that went to the host: one in doubt, else the last that
+// was sent there, -1 when there is none or the payment is a 撤销 or 退货, whose
+// answers are asked for again.
+func (e *Engine) legOf(p *pay.Entry, host string) int {
+	if p.Undoes() {
+		return -1
+	}
+	k := -1
+	for i, s := range e.o.Routes.steps(p) {
+		if s.Host.ID != host || p.Legs[i].State == pay.LegIdle {
+			continue
+		}
+		if k = i; p.Legs[i].State == pay.LegUnknown {
+			break
+		}
+	}
+	return k
 }

@@ -19,10 +19,10 @@ func (e *Engine) pay(ctx context.Context, req *pay.Request) pay.Reply {
 	if route != nil {
 		defer route.leave()
 	}
-	in := pay.Intent{Req: req, Block: req.Via.Funds == pay.Untaken, Known: req.Via.Replayed}
+	in := pay.Intent{Req: req, Block: req.Via.Funds == pay.Untaken && req.Op == pay.Pay, Known: req.Via.Replayed}
 	switch {
 	case refusal == pay.CodeOK:
-		in.Legs = route.Legs
+		in.Legs = kinds(route.Steps)
 	case refusal == pay.CodeBusy:
 		in.Known = true // a repeat is answered even where nothing new may start
 	case req.Via.Funds == pay.Untaken:
@@ -42,7 +42,7 @@ func (e *Engine) pay(ctx context.Context, req *pay.Request) pay.Reply {
 	case pay.SeenNew:
 		switch {
 		case refusal == pay.CodeOK:
-			return e.run(ctx, &entry, route)
+			return e.run(ctx, &entry, route.Steps, 0)
 		case req.Via.Funds == pay.Taken:
 			return e.refuse(ctx, &entry, refusal)
 		}
@@ -53,6 +53,14 @@ func (e *Engine) pay(ctx context.Context, req *pay.Request) pay.Reply {
 		return pay.Answer(pay.Unknown, nonFinal(refusal))
 	}
 	return e.known(&entry, req, seen)
+}
+
+func kinds(steps []Step) []pay.LegKind {
+	ks := make([]pay.LegKind, len(steps))
+	for i := range steps {
+		ks[i] = steps[i].Kind
+	}
+	return ks
 }
 
 // nonFinal is the answer to a message that may not start anything but whose
@@ -115,67 +123,50 @@ func (e *Engine) unwritable(req *pay.Request, err error) pay.Reply {
 // refuse parks an authentic payment that cannot go anywhere although the
 // sender has already taken the money.
 func (e *Engine) refuse(ctx context.Context, p *pay.Entry, why pay.Code) pay.Reply {
-	return e.settle(ctx, p, outcome{leg: pay.LegRefused, code: why, verdict: pay.Declined})
+	rep, _ := e.settle(ctx, p, outcome{is: pay.LegRefused, code: why})
+	return rep
 }
 
-// run drives the legs of a new payment and answers it.
-func (e *Engine) run(ctx context.Context, p *pay.Entry, route *Route) pay.Reply {
+// run drives the legs of a payment from leg k on and answers it. The marker of
+// leg k is durable.
+func (e *Engine) run(ctx context.Context, p *pay.Entry, steps []Step, k int) pay.Reply {
 	defer func() {
 		if cause := recover(); cause != nil {
 			e.doubts.Add(p.ID, e.o.Now().Add(e.gap(0))) // its marker is durable, its outcome is not known
 			panic(cause)
 		}
 	}()
-	return e.settle(ctx, p, e.post(ctx, p, route.Host))
-}
-
-// outcome is what one call to a host proved.
-type outcome struct {
-	leg     pay.LegState
-	verdict pay.Verdict
-	code    pay.Code
-	host    string // the host's serial
-}
-
-// post sends the payment to the host under our own key.
-func (e *Engine) post(ctx context.Context, p *pay.Entry, h *Host) outcome {
-	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
-	defer cancel()
-	rep, err := h.Adapter.Do(ctx, e.hostRequest(p, pay.Pay))
-	var f *pay.Fault
-	switch {
-	case errors.As(err, &f) && !f.Sent && p.Req.Via.Funds == pay.Untaken:
-		return outcome{leg: pay.LegRefused, verdict: pay.Declined, code: pay.CodeUnreachable}
-	case err != nil:
-		e.o.Log.Warn("posting without answer", "event", "QZ311", "host", h.ID, "payment", p.ID.Serial(e.o.Node), "err", err)
-		return outcome{leg: pay.LegUnknown}
-	case rep.Verdict == pay.Approved && rep.Amount != p.Req.Amount:
-		e.o.Log.Error("host confirmed another amount", "event", "QZ321", "host", h.ID, "payment", p.ID.Serial(e.o.Node))
-		return outcome{leg: pay.LegUnknown, code: pay.CodeAmount, host: rep.Serial}
-	case rep.Verdict == pay.Approved:
-		return outcome{leg: pay.LegDone, verdict: pay.Approved, code: pay.CodeOK, host: rep.Serial}
-	case rep.Verdict == pay.Declined:
-		return outcome{leg: pay.LegRefused, verdict: pay.Declined, code: rep.Code, host: rep.Serial}
+	var more []pay.Field
+	for {
+		o := e.call(ctx, p, k, steps[k].Host)
+		more = append(more, o.more...)
+		rep, next := e.settle(ctx, p, o)
+		if next < 0 {
+			rep.More = append(rep.More, told(more)...)
+			return rep
+		}
+		k = next
 	}
-	return outcome{leg: pay.LegUnknown, code: rep.Code, host: rep.Serial}
 }
 
-// hostRequest is the payment as the host sees it: our serial is the key, so a
-// repeat and a reversal carry the same one.
-func (e *Engine) hostRequest(p *pay.Entry, op pay.Op) *pay.Request {
-	serial := p.ID.Serial(e.o.Node)
-	r := &pay.Request{Op: op, Day: p.ID.Day, Biller: p.Req.Biller, Account: p.Req.Account, Amount: p.Req.Amount,
-		Bills: p.Req.Bills, Ref: pay.Ref{Kind: op.Kind(), Serial: serial}}
-	if op != pay.Pay {
-		r.Original = &pay.Ref{Kind: pay.KindPay, Serial: serial}
+// told keeps what hosts said that the sender may hear: data for the meter card,
+// the balance, the authorisation.
+func told(more []pay.Field) []pay.Field {
+	var out []pay.Field
+	for _, f := range more {
+		switch f.ID {
+		case pay.FCardData, pay.FPurchaseCount, pay.FBalance, pay.FReference, pay.FAuthCode, pay.FHostDate:
+			out = append(out, f)
+		}
 	}
-	r.More = []pay.Field{{ID: pay.FChannel, Val: p.Req.Via.Link}}
-	return r
+	return out
 }
 
-// settle makes the outcome durable and answers. When another event came first
-// (a reversal was wanted meanwhile) the payment is read again and judged anew.
-func (e *Engine) settle(ctx context.Context, p *pay.Entry, o outcome) pay.Reply {
+// settle makes the outcome of a leg durable and answers; it returns the leg that
+// is to be sent next, whose marker is durable, or -1. When another event came
+// first (a reversal was wanted meanwhile) the payment is read again and judged
+// anew.
+func (e *Engine) settle(ctx context.Context, p *pay.Entry, o outcome) (pay.Reply, int) {
 	for {
 		evs := e.judge(p, o)
 		err := e.o.Journal.Append(ctx, p.ID, p.N, evs...)
@@ -185,21 +176,27 @@ func (e *Engine) settle(ctx context.Context, p *pay.Entry, o outcome) pay.Reply 
 			}
 		}
 		if !errors.Is(err, pay.ErrMoved) {
-			return e.unsettled(p, err)
+			return e.unsettled(p, err), -1
 		}
 		again, err := e.o.Journal.Get(ctx, p.ID)
 		if err != nil {
-			return e.unsettled(p, err)
+			return e.unsettled(p, err), -1
 		}
 		*p = again
 		if p.State != pay.Sent {
-			return e.answer(p)
+			return e.answer(p), -1
 		}
 	}
-	if p.State.Open() {
+	if p.Undoes() && p.State.Open() && done(p) {
+		if err := e.finish(ctx, p); err != nil {
+			return e.unsettled(p, err), -1
+		}
+	}
+	next := p.Leg(pay.LegSent)
+	if p.State.Open() && next < 0 {
 		e.doubts.Add(p.ID, p.Due)
 	}
-	return e.answer(p)
+	return e.answer(p), next
 }
 
 // unsettled keeps a payment whose result could not be written: the resolver
@@ -221,31 +218,6 @@ func fold(p *pay.Entry, evs []pay.Event) error {
 		}
 	}
 	return nil
-}
-
-// judge turns the outcome of a payment's leg into events. It decides nothing
-// that is not proved.
-func (e *Engine) judge(p *pay.Entry, o outcome) []pay.Event {
-	now := e.o.Now()
-	res := pay.Event{Kind: pay.EvResult, At: now, LegIs: o.leg, Code: o.code, Host: o.host}
-	switch {
-	case o.leg == pay.LegDone && !p.Wanted:
-		res.State = pay.Succ
-	case o.leg == pay.LegDone, o.leg == pay.LegUnknown && p.Wanted:
-		res.State, res.Due = pay.Revp, now
-	case o.leg == pay.LegUnknown:
-		res.State, res.Attempt, res.Due = pay.Unkn, p.Attempt, now.Add(e.gap(p.Attempt))
-	case p.Wanted || p.Req.Via.Funds == pay.Untaken:
-		res.State = pay.Fail
-	case p.State == pay.Sent:
-		res.State = pay.Unkn
-		return []pay.Event{res, e.park(now, o.code)}
-	default:
-		park := e.park(now, o.code)
-		park.LegIs = o.leg
-		return []pay.Event{park}
-	}
-	return []pay.Event{res}
 }
 
 // park hands the payment to a person, with an owner and a due time.

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -90,10 +91,7 @@ func (r *Resolver) Recover(ctx context.Context, open []pay.Entry) error {
 			ev.State, ev.Note = pay.Fail, "重启未发"
 			ev.Code = pay.CodeNotAccepted
 		case pay.Sent:
-			ev.State, ev.LegIs, ev.Due = pay.Unkn, pay.LegUnknown, now
-			if p.Wanted {
-				ev.State = pay.Revp
-			}
+			ev = r.interrupted(p, ev)
 		default:
 			r.Add(p.ID, p.Due)
 			continue
@@ -106,6 +104,21 @@ func (r *Resolver) Recover(ctx context.Context, open []pay.Entry) error {
 		}
 	}
 	return nil
+}
+
+// interrupted is what a stop made of a payment under way: the leg whose marker
+// has no result is unknown.
+func (r *Resolver) interrupted(p *pay.Entry, ev pay.Event) pay.Event {
+	ev.State, ev.Due = pay.Unkn, ev.At
+	k := p.Leg(pay.LegSent)
+	if k < 0 {
+		return ev
+	}
+	ev.Leg, ev.LegIs = uint8(k), pay.LegUnknown
+	if p.Wanted || r.e.untold(p, k) {
+		ev.State = pay.Revp
+	}
+	return ev
 }
 
 // Run works until ctx ends and returns after its last try has ended.
@@ -123,6 +136,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 			}
 			wg.Go(func() {
 				defer func() { <-slots }()
+				defer r.recovered(id)
 				r.step(context.WithoutCancel(ctx), id)
 			})
 			continue
@@ -136,6 +150,15 @@ func (r *Resolver) Run(ctx context.Context) error {
 			return nil
 		}
 		timer.Stop()
+	}
+}
+
+// recovered keeps a fault of the program to the payment that met it, which is
+// tried again.
+func (r *Resolver) recovered(id pay.ID) {
+	if cause := recover(); cause != nil {
+		r.e.o.Log.Error("panic while settling", "event", "QZ999", "payment", id.Serial(r.e.o.Node), "panic", cause, "stack", string(debug.Stack()))
+		r.Add(id, r.e.o.Now().Add(r.e.gap(0)))
 	}
 }
 
@@ -173,76 +196,125 @@ func (r *Resolver) step(ctx context.Context, id pay.ID) {
 
 func (r *Resolver) try(ctx context.Context, p *pay.Entry) error {
 	e := r.e
-	h := e.host(p)
+	steps, err := e.steps(ctx, p)
 	switch {
-	case p.State == pay.Revp && h != nil:
-		_, err := e.backOut(ctx, p, h)
+	case err != nil:
 		return err
 	case p.State == pay.Sent:
 		return r.Recover(ctx, []pay.Entry{*p})
-	case p.State != pay.Unkn:
+	case p.State == pay.Revp && steps != nil:
+		_, err := e.backOut(ctx, p, steps)
+		return err
+	case p.State != pay.Unkn && p.State != pay.Revp:
 		return nil
-	case h == nil || p.Attempt >= e.o.Policy.Tries:
-	case h.Status:
-		return r.ask(ctx, p, h)
-	case h.Dedupe && p.Req.Via.Funds == pay.Taken && !p.Wanted:
-		return r.repost(ctx, p, h) // a host that posts one serial once tells by it what became of it
+	case steps == nil || p.Attempt >= e.o.Policy.Tries:
+		return r.append(ctx, p, e.park(e.o.Now(), pay.CodeUnknown))
+	case p.Undoes():
+		if err := e.relate(ctx, p); err != nil {
+			return err
+		}
 	}
-	return e.o.Journal.Append(ctx, p.ID, p.N, e.park(e.o.Now(), pay.CodeUnknown))
+	k := p.Leg(pay.LegUnknown)
+	if k < 0 {
+		return r.goOn(ctx, p, steps)
+	}
+	switch h := steps[k].Host; {
+	case h.Status:
+		return r.ask(ctx, p, k, steps)
+	case h.Dedupe && p.Legs[k].Kind != pay.LegCharge && !p.Wanted && (p.Taken() || p.Undoes() || p.Effect(k)):
+		return r.resend(ctx, p, k, steps) // a host that posts one serial once tells by it what became of it
+	}
+	return r.append(ctx, p, e.park(e.o.Now(), pay.CodeUnknown))
 }
 
-// ask queries the host by our serial. A single "not found" proves nothing
-// while the posting may still be on its way.
-func (r *Resolver) ask(ctx context.Context, p *pay.Entry, h *Host) error {
+// steps returns the steps of a payment, those that undo its original for a 撤销
+// or 退货.
+func (e *Engine) steps(ctx context.Context, p *pay.Entry) ([]Step, error) {
+	if !p.Undoes() {
+		return e.o.Routes.steps(p), nil
+	}
+	orig, err := e.o.Journal.Get(ctx, p.Original)
+	if err != nil {
+		return nil, err
+	}
+	return e.o.Routes.undoSteps(&orig), nil
+}
+
+// goOn takes up a payment of which nothing is unknown and something is left to
+// do: its next leg where that is owed, else the way back.
+func (r *Resolver) goOn(ctx context.Context, p *pay.Entry, steps []Step) error {
 	e := r.e
+	k := p.Leg(pay.LegIdle)
+	switch {
+	case k < 0 && p.Undoes():
+		return e.finish(ctx, p)
+	case k >= 0 && (p.Taken() || p.Undoes()):
+		return r.resend(ctx, p, k, steps)
+	}
+	return r.append(ctx, p, pay.Event{Kind: pay.EvState, At: e.o.Now(), State: pay.Revp, Due: e.o.Now()})
+}
+
+// ask queries the host of leg k by our serial. A single "not found" proves
+// nothing while the request may still be on its way.
+func (r *Resolver) ask(ctx context.Context, p *pay.Entry, k int, steps []Step) error {
+	e, h := r.e, steps[k].Host
 	call, cancel := context.WithTimeout(ctx, h.Timeout)
-	rep, err := h.Adapter.Do(call, e.hostRequest(p, pay.Status))
+	rep, err := h.Adapter.Do(call, e.statusRequest(p, k))
 	cancel()
 	if err != nil {
 		rep = pay.Reply{}
 	}
-	now := e.o.Now()
 	late := r.late(p.ID, h.LateWindow)
+	reversed := rep.Code == pay.CodeReversed && rep.Verdict != pay.Unknown
 	switch {
-	case rep.Verdict == pay.Approved && rep.Code == pay.CodeReversed:
-		return r.append(ctx, p,
-			pay.Event{Kind: pay.EvResult, At: now, State: pay.Revp, Code: pay.CodeReversed, LegIs: pay.LegUndone, Host: rep.Serial},
-			pay.Event{Kind: pay.EvState, At: now, State: pay.Revd, Code: pay.CodeReversed, Note: "查询得知已返销"})
+	case p.Undoes() && reversed:
+		return r.append(ctx, p, e.judge(p, outcome{leg: k, is: pay.LegDone, code: pay.CodeReversed, host: rep.Serial})...)
+	case p.Undoes() && rep.Verdict == pay.Approved && late, rep.Verdict == pay.Declined && rep.Code == pay.CodeOriginal && late:
+		return r.absent(ctx, p, k, steps)
+	case p.Undoes():
+	case reversed:
+		return r.undoneThere(ctx, p, k, rep)
 	case rep.Verdict == pay.Approved && rep.Amount == p.Req.Amount:
-		return r.append(ctx, p, e.judge(p, outcome{leg: pay.LegDone, code: pay.CodeOK, host: rep.Serial})...)
-	case rep.Verdict == pay.Declined && rep.Code == pay.CodeOriginal && late:
-		return r.absent(ctx, p, h)
+		return r.append(ctx, p, e.judge(p, outcome{leg: k, is: pay.LegDone, code: pay.CodeOK, host: rep.Serial})...)
 	case rep.Verdict == pay.Declined && rep.Code != pay.CodeOriginal:
-		return r.append(ctx, p, e.judge(p, outcome{leg: pay.LegRefused, code: rep.Code})...)
+		return r.append(ctx, p, e.judge(p, outcome{leg: k, is: pay.LegRefused, code: rep.Code})...)
 	}
-	return r.append(ctx, p, pay.Event{Kind: pay.EvAttempt, At: now, State: pay.Unkn, Attempt: p.Attempt + 1,
-		Due: now.Add(e.gap(p.Attempt + 1))})
+	return r.append(ctx, p, pay.Event{Kind: pay.EvAttempt, At: e.o.Now(), State: pay.Unkn, Attempt: p.Attempt + 1,
+		Due: e.o.Now().Add(e.gap(p.Attempt + 1))})
 }
 
-// absent acts on a proof that the posting never happened: the payment failed,
-// or is sent once more under the same key when the sender has taken the money.
-func (r *Resolver) absent(ctx context.Context, p *pay.Entry, h *Host) error {
-	e := r.e
-	if p.Wanted || p.Req.Via.Funds == pay.Untaken {
-		return r.append(ctx, p, pay.Event{Kind: pay.EvResult, At: e.o.Now(), State: pay.Fail, LegIs: pay.LegRefused,
-			Code: pay.CodeUnreachable, Note: "窗口已过,对方无此交易"})
+// undoneThere records that the host took leg k back by itself; the other legs
+// are taken back as well.
+func (r *Resolver) undoneThere(ctx context.Context, p *pay.Entry, k int, rep pay.Reply) error {
+	now := r.e.o.Now()
+	evs := []pay.Event{{Kind: pay.EvResult, At: now, State: pay.Revp, Leg: uint8(k), Code: pay.CodeReversed, LegIs: pay.LegUndone, Host: rep.Serial, Due: now}}
+	if !p.Effect(k) {
+		evs = append(evs, pay.Event{Kind: pay.EvState, At: now, State: pay.Revd, Code: pay.CodeReversed, Note: "查询得知已返销"})
 	}
-	return r.repost(ctx, p, h)
+	return r.append(ctx, p, evs...)
 }
 
-// repost sends the posting once more under the same key, with a marker of its
-// own before the bytes leave.
-func (r *Resolver) repost(ctx context.Context, p *pay.Entry, h *Host) error {
+// absent acts on a proof that leg k never happened: it failed, or is sent once
+// more under the same key where it is owed.
+func (r *Resolver) absent(ctx context.Context, p *pay.Entry, k int, steps []Step) error {
 	e := r.e
-	marker := pay.Event{Kind: pay.EvMarker, At: e.o.Now(), State: pay.Sent, LegIs: pay.LegSent, Attempt: p.Attempt + 1}
-	if err := e.o.Journal.Append(ctx, p.ID, p.N, marker); err != nil {
-		return err
+	if !p.Wanted && (p.Taken() || p.Undoes() && p.Effect(k)) {
+		return r.resend(ctx, p, k, steps)
 	}
-	if err := fold(p, []pay.Event{marker}); err != nil {
+	evs := e.judge(p, outcome{leg: k, is: pay.LegRefused, code: pay.CodeUnreachable})
+	evs[0].Note += "窗口已过,对方无此交易"
+	return r.append(ctx, p, evs...)
+}
+
+// resend sends leg k under its key, with a marker of its own before the bytes
+// leave, and whatever follows it.
+func (r *Resolver) resend(ctx context.Context, p *pay.Entry, k int, steps []Step) error {
+	e := r.e
+	if err := e.record(ctx, p, e.marker(k, p.Attempt+1)); err != nil {
 		return err
 	}
 	r.again(p.ID)
-	e.settle(ctx, p, e.post(ctx, p, h))
+	e.run(ctx, p, steps, k)
 	r.again(p.ID) // the window counts from the last moment at which bytes may have left
 	return nil
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"time"
 
 	"qianzhi/gateway/pay"
 )
@@ -58,7 +59,7 @@ func (e *Engine) undoOf(ctx context.Context, id pay.ID, req *pay.Request) pay.Re
 // undo decides by the original's state: already reversed comes before the
 // comparison of amounts, so that a repeat never meets an error.
 func (e *Engine) undo(ctx context.Context, orig *pay.Entry, req *pay.Request) (pay.Reply, error) {
-	if orig.State == pay.Revd {
+	if orig.State == pay.Revd && !orig.Undoes() {
 		return pay.Answer(pay.Approved, pay.CodeReversed), nil
 	}
 	if req.Amount != 0 && req.Amount != orig.Req.Amount {
@@ -67,9 +68,17 @@ func (e *Engine) undo(ctx context.Context, orig *pay.Entry, req *pay.Request) (p
 	if req.Account != "" && req.Account != orig.Req.Account {
 		return pay.Answer(pay.Declined, pay.CodeOriginal), nil
 	}
-	switch orig.State {
-	case pay.Fail:
+	switch {
+	case orig.State == pay.Fail:
 		return pay.Answer(pay.Approved, pay.CodeNoEffect), nil
+	case orig.Undoes() && orig.State.Open():
+		return pay.Answer(pay.Unknown, pay.CodeInProgress), nil
+	case orig.Undoes():
+		return pay.Answer(pay.Declined, pay.CodeWindow), nil // what it undid is not done again
+	case e.childOpen(ctx, orig):
+		return pay.Answer(pay.Unknown, pay.CodeInProgress), nil
+	}
+	switch orig.State {
 	case pay.Sent, pay.Jrnl:
 		return e.want(ctx, orig)
 	case pay.Unkn, pay.Succ:
@@ -93,16 +102,20 @@ func (e *Engine) want(ctx context.Context, orig *pay.Entry) (pay.Reply, error) {
 
 // begin makes the duty to reverse durable and tries at once.
 func (e *Engine) begin(ctx context.Context, orig *pay.Entry) (pay.Reply, error) {
-	h := e.host(orig)
+	steps := e.o.Routes.steps(orig)
 	now := e.o.Now()
-	if h == nil || e.o.Today().Sub(orig.ID.Day) > h.UndoDays {
+	if !e.undoable(orig, steps) {
 		park := e.park(now, pay.CodeWindow)
 		if err := e.o.Journal.Append(ctx, orig.ID, orig.N, park); err != nil {
 			return pay.Reply{}, err
 		}
 		return pay.Answer(pay.Unknown, pay.CodeParked), nil
 	}
-	ev := pay.Event{Kind: pay.EvState, At: now, State: pay.Revp, Due: now.Add(h.Timeout + e.gap(0))}
+	longest := time.Duration(0)
+	for _, s := range steps {
+		longest += s.Host.Timeout
+	}
+	ev := pay.Event{Kind: pay.EvState, At: now, State: pay.Revp, Due: now.Add(longest + e.gap(0))}
 	if err := e.o.Journal.Append(ctx, orig.ID, orig.N, ev); err != nil {
 		return pay.Reply{}, err
 	}
@@ -110,16 +123,28 @@ func (e *Engine) begin(ctx context.Context, orig *pay.Entry) (pay.Reply, error) 
 		return pay.Reply{}, err
 	}
 	e.doubts.Add(orig.ID, orig.Due)
-	return e.backOut(ctx, orig, h)
+	return e.backOut(ctx, orig, steps)
+}
+
+// undoable reports whether every leg that has or may have effect can still be
+// undone at its host.
+func (e *Engine) undoable(p *pay.Entry, steps []Step) bool {
+	if steps == nil {
+		return false
+	}
+	for i := range p.Legs {
+		if p.Legs[i].State.Effect() && !steps[i].Host.within(pay.Reverse, p.ID.Day, e.o.Today()) {
+			return false
+		}
+	}
+	return true
 }
 
 // release ends a parked payment of which no leg has effect: the sender has
 // taken its money back.
 func (e *Engine) release(ctx context.Context, orig *pay.Entry) (pay.Reply, error) {
-	for i := range orig.Legs {
-		if orig.Legs[i].State.Effect() {
-			return pay.Answer(pay.Unknown, pay.CodeParked), nil
-		}
+	if orig.Effect(-1) {
+		return pay.Answer(pay.Unknown, pay.CodeParked), nil
 	}
 	ev := pay.Event{Kind: pay.EvState, At: e.o.Now(), State: pay.Fail, Code: pay.CodeReversed, Note: "发起方冲正,无腿生效"}
 	if err := e.o.Journal.Append(ctx, orig.ID, orig.N, ev); err != nil {
@@ -128,49 +153,76 @@ func (e *Engine) release(ctx context.Context, orig *pay.Entry) (pay.Reply, error
 	return pay.Answer(pay.Approved, pay.CodeNoEffect), nil
 }
 
-// backOut sends one 返销 for a payment that is REVP and records what came of
-// it. Only a proof ends the duty: the host's confirmation, or its statement
-// that there is nothing to undo once the posting can no longer arrive.
-func (e *Engine) backOut(ctx context.Context, p *pay.Entry, h *Host) (pay.Reply, error) {
-	call, cancel := context.WithTimeout(ctx, h.Timeout)
-	rep, err := h.Adapter.Do(call, e.hostRequest(p, pay.Reverse))
-	cancel()
+// backOut takes back every leg of a payment that is REVP, what was done last
+// first, and records what came of it. Only a proof ends the duty for a leg: the
+// host's confirmation, or its statement that there is nothing to undo once the
+// request can no longer arrive. The legs do not wait for each other.
+func (e *Engine) backOut(ctx context.Context, p *pay.Entry, steps []Step) (pay.Reply, error) {
+	for k := len(p.Legs) - 1; k >= 0; k-- {
+		if !p.Legs[k].State.Effect() {
+			continue
+		}
+		rep, err := e.backOutLeg(ctx, p, k, steps[k].Host)
+		if err != nil || rep.Code == pay.CodeParked {
+			return rep, err
+		}
+	}
 	now := e.o.Now()
-	ev := pay.Event{Kind: pay.EvAttempt, At: now, State: pay.Revp, Attempt: p.Attempt + 1, Due: now.Add(e.gap(p.Attempt))}
 	switch {
-	case err != nil || rep.Verdict == pay.Unknown:
-	case rep.Verdict == pay.Declined:
-		ev = e.park(now, rep.Code)
-	case e.undone(p, h, rep.Code):
-		ev = pay.Event{Kind: pay.EvResult, At: now, State: pay.Revd, LegIs: pay.LegUndone, Code: pay.CodeReversed, Host: rep.Serial}
+	case p.State == pay.Revd:
+		return pay.Answer(pay.Approved, pay.CodeOK), nil
+	case p.Attempt+1 >= e.o.Policy.Tries:
+		return pay.Answer(pay.Unknown, pay.CodeParked), e.record(ctx, p, e.park(now, pay.CodeUnknown))
 	}
-	if ev.State == pay.Revp && ev.Attempt >= e.o.Policy.Tries {
-		ev = e.park(now, pay.CodeUnknown)
+	ev := pay.Event{Kind: pay.EvAttempt, At: now, State: pay.Revp, Attempt: p.Attempt + 1, Due: now.Add(e.gap(p.Attempt))}
+	if !p.Effect(-1) { // no leg had effect after all
+		ev = pay.Event{Kind: pay.EvState, At: now, State: pay.Revd, Code: pay.CodeReversed}
 	}
-	if err := e.o.Journal.Append(ctx, p.ID, p.N, ev); err != nil {
+	if err := e.record(ctx, p, ev); err != nil {
 		return pay.Reply{}, err
 	}
-	switch ev.State {
-	case pay.Revd:
+	if p.State == pay.Revd {
 		return pay.Answer(pay.Approved, pay.CodeOK), nil
-	case pay.Revp:
-		e.doubts.Add(p.ID, ev.Due)
-		return pay.Answer(pay.Unknown, pay.CodeInProgress), nil
 	}
-	return pay.Answer(pay.Unknown, pay.CodeParked), nil
+	e.doubts.Add(p.ID, ev.Due)
+	return pay.Answer(pay.Unknown, pay.CodeInProgress), nil
+}
+
+// backOutLeg asks for one leg to be undone. Where nothing is proved it records
+// nothing.
+func (e *Engine) backOutLeg(ctx context.Context, p *pay.Entry, k int, h *Host) (pay.Reply, error) {
+	call, cancel := context.WithTimeout(ctx, h.Timeout)
+	rep, err := h.Adapter.Do(call, e.undoRequest(p, k))
+	cancel()
+	now := e.o.Now()
+	if rep.Code == pay.CodeOriginal {
+		rep.Code = pay.CodeNoEffect // it knows nothing of what is to be undone
+	}
+	switch {
+	case err != nil || rep.Verdict == pay.Unknown:
+	case rep.Verdict == pay.Declined && rep.Code != pay.CodeNoEffect:
+		return pay.Answer(pay.Unknown, pay.CodeParked), e.record(ctx, p, e.park(now, rep.Code))
+	case e.undone(p, k, h, rep.Code):
+		ev := pay.Event{Kind: pay.EvResult, At: now, State: pay.Revp, Leg: uint8(k), LegIs: pay.LegUndone, Code: rep.Code, Attempt: p.Attempt, Due: now, Host: rep.Serial}
+		if !p.Effect(k) {
+			ev.State, ev.Attempt, ev.Due = pay.Revd, 0, time.Time{}
+		}
+		return pay.Reply{}, e.record(ctx, p, ev)
+	}
+	return pay.Reply{}, nil
+}
+
+// record appends events and brings the entry in memory to where the journal is.
+func (e *Engine) record(ctx context.Context, p *pay.Entry, evs ...pay.Event) error {
+	if err := e.o.Journal.Append(ctx, p.ID, p.N, evs...); err != nil {
+		return err
+	}
+	return fold(p, evs)
 }
 
 // undone reports whether the host's approval of a reversal is final. "Nothing
-// to undo" is final only when the posting was confirmed before, or cannot
-// arrive any more, or would be refused if it did.
-func (e *Engine) undone(p *pay.Entry, h *Host, code pay.Code) bool {
-	return code != pay.CodeNoEffect || h.UndoMarks || p.Legs[0].State == pay.LegDone || e.doubts.late(p.ID, h.LateWindow)
-}
-
-// host finds the counterparty of a payment.
-func (e *Engine) host(p *pay.Entry) *Host {
-	if r := e.o.Routes.Find(p.Req); r != nil {
-		return r.Host
-	}
-	return nil
+// to undo" is final only when the leg was confirmed before, or cannot arrive any
+// more, or would be refused if it did.
+func (e *Engine) undone(p *pay.Entry, k int, h *Host, code pay.Code) bool {
+	return code != pay.CodeNoEffect && h.UndoTells || h.UndoMarks || p.Legs[k].State == pay.LegDone || e.doubts.late(p.ID, h.LateWindow)
 }

@@ -105,6 +105,7 @@ type world struct {
 	journal *journal.Journal
 	engine  *gateway.Engine
 	route   *gateway.Route
+	beside  gateway.Routes // routes beside route, from the next start on
 	stop    func()
 }
 
@@ -123,7 +124,7 @@ func newWorld(t *testing.T, dedupe bool) *world {
 		t.Fatal(err)
 	}
 	w.wire = &wire{ledger: w.ledger, calls: map[pay.Op]int{}}
-	w.host = &gateway.Host{ID: "mis", Adapter: w.wire, Timeout: 10 * time.Second, LateWindow: time.Minute, Status: true, Dedupe: dedupe, UndoMarks: true}
+	w.host = &gateway.Host{ID: "mis", Adapter: w.wire, Timeout: 10 * time.Second, LateWindow: time.Minute, Status: true, Dedupe: dedupe, UndoMarks: true, UndoTells: true}
 	w.start()
 	return w
 }
@@ -138,8 +139,8 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.journal = j
-	w.route = &gateway.Route{ID: "all", Prefix: "0512", Legs: []pay.LegKind{pay.LegPost}, Host: w.host, InFlight: 4}
-	w.engine = gateway.New(gateway.Options{Journal: j, Routes: gateway.Routes{w.route}, Node: 1, Today: j.Day, Now: time.Now,
+	w.route = &gateway.Route{ID: "all", Prefix: "0512", Steps: []gateway.Step{{Kind: pay.LegPost, Host: w.host}}, Ask: w.host, InFlight: 4}
+	w.engine = gateway.New(gateway.Options{Journal: j, Batches: j, Routes: append(gateway.Routes{w.route}, w.beside...), Node: 1, Today: j.Day, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), Policy: w.policy})
 	ctx, cancel := context.WithCancel(context.Background())
 	jctx, jcancel := context.WithCancel(context.Background())

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ type builder struct {
 	now     time.Time
 	text    string // the whole arena as one string; values are slices of it
 	lenient bool   // replies: a declined one carries less
+	relay   bool   // secrets of the card are kept in memory
 
 	code, originalSerial, originalDate, originalBatch string
 	senderDate, batch                                 string
@@ -89,7 +91,7 @@ func (b *builder) set(mv *Move, raw string) error {
 		if mv.Field == pay.FBatch {
 			b.batch = val
 		}
-		if mv.Field.Info().Mask != pay.Never || mv.Field == pay.FWorkKeys {
+		if mv.Field.Info().Mask != pay.Never || mv.Field == pay.FWorkKeys || b.relay {
 			r.More = append(r.More, pay.Field{ID: mv.Field, Val: val})
 		}
 	}
@@ -104,6 +106,9 @@ func (b *builder) bills(l *Loop, rec *Record) error {
 		var bill pay.Bill
 		for j := range l.Moves {
 			mv := &l.Moves[j]
+			if mv.Field == pay.FNone {
+				continue
+			}
 			c := rec.Child(i, mv.Slot.ID)
 			if c < 0 || rec.nodes[c].Len == 0 {
 				if mv.Optional {
@@ -144,7 +149,7 @@ func (b *builder) bill(bill *pay.Bill, mv *Move, raw string) error {
 // identify completes the idempotency key and the original's key. A message
 // that moves money must carry every part of its key: without one, two payments
 // could share it.
-func (m *Mapping) identify(req *pay.Request, b *builder) error {
+func (m *Mapping) identify(req *pay.Request, b *builder, of pay.Kind) error {
 	id := &m.Identity
 	if lacks := m.lacks(req, b); lacks != pay.FNone && req.Op.Money() {
 		return &Error{Class: ClassMapping, Path: lacks.String(), Offset: -1, Want: "a value, it is part of the message's key", Got: "nothing"}
@@ -165,7 +170,7 @@ func (m *Mapping) identify(req *pay.Request, b *builder) error {
 	if date != b.senderDate || batch != b.batch {
 		scope = m.scope(req, date, batch)
 	}
-	req.Original = &pay.Ref{Institution: id.Institution, Kind: pay.KindPay, Scope: scope, Serial: b.originalSerial}
+	req.Original = &pay.Ref{Institution: id.Institution, Kind: of, Scope: scope, Serial: b.originalSerial}
 	return nil
 }
 
@@ -248,6 +253,9 @@ func (w *writer) write(rules *Rules, rec *Record, f *Frame, c *Exchange) error {
 }
 
 func (w *writer) move(mv *Move, rec *Record, f *Frame) error {
+	if mv.Slot.Head == HeadNone && w.direct(mv, rec) {
+		return nil
+	}
 	val, ok := w.value(mv.Field)
 	if !ok {
 		if mv.Optional || w.rep != nil {
@@ -263,14 +271,60 @@ func (w *writer) move(mv *Move, rec *Record, f *Frame) error {
 	return nil
 }
 
+// direct writes digits that are made for the message straight into the record.
+// It reports false when the value is another one.
+func (w *writer) direct(mv *Move, rec *Record) bool {
+	if rec.Find(mv.Slot.ID) >= 0 || mv.Conv.Dict != nil || mv.Conv.Tail > 0 {
+		return false
+	}
+	dst, ok := rec.Grow(), false
+	switch {
+	case mv.Field == pay.FAmount && mv.Conv.Unit <= UnitFen:
+		var a pay.Amount
+		a, ok = w.amount()
+		dst = strconv.AppendInt(dst, int64(a), 10)
+	case mv.Field == pay.FLocalTime && mv.Conv.Date == "" && w.rep != nil:
+		dst, ok = appendTime(dst, w.now), true
+	case mv.Field == pay.FLocalDate && mv.Conv.Date != "" && w.rep != nil:
+		dst, ok = appendDate(dst, mv.Conv.Date, dayDigits(pay.DayOf(w.now)))
+	case mv.Conv.Date != "":
+		var val string
+		if val, ok = w.value(mv.Field); ok {
+			dst, ok = appendDate(dst, mv.Conv.Date, val)
+		}
+	}
+	return ok && rec.Keep(dst, mv.Slot.ID, -1) >= 0
+}
+
+// amount is that of the reply, or else that of the request.
+func (w *writer) amount() (a pay.Amount, ok bool) {
+	if w.rep != nil && (w.rep.Amount != 0 || w.rep.Verdict == pay.Approved) {
+		return w.rep.Amount, true
+	}
+	if w.req == nil {
+		return 0, false
+	}
+	return w.req.Amount, w.req.Amount != 0 || w.rep == nil
+}
+
+func appendTime(dst []byte, at time.Time) []byte {
+	h, m, s := at.Clock()
+	return append(dst, '0'+byte(h/10), '0'+byte(h%10), '0'+byte(m/10), '0'+byte(m%10), '0'+byte(s/10), '0'+byte(s%10))
+}
+
 // value finds a field in the reply first and in the request second.
 func (w *writer) value(id pay.FieldID) (string, bool) {
+	switch id {
+	case pay.FLocalDate, pay.FLocalTime:
+		if v, ok := w.asked(id); ok && w.rep == nil {
+			return v, true // a message about an earlier one repeats its time
+		}
+	}
 	switch id {
 	case pay.FLocalDate:
 		return dayDigits(pay.DayOf(w.now)), true
 	case pay.FLocalTime:
-		h, m, s := w.now.Clock()
-		return string([]byte{'0' + byte(h/10), '0' + byte(h%10), '0' + byte(m/10), '0' + byte(m%10), '0' + byte(s/10), '0' + byte(s%10)}), true
+		return string(appendTime(nil, w.now)), true
 	}
 	if w.rep != nil {
 		if v, ok := w.answer(id); ok {
@@ -341,7 +395,10 @@ func (w *writer) bills(l *Loop, rec *Record) {
 		g := rec.Put(l.Group, -1, nil)
 		for j := range l.Moves {
 			mv := &l.Moves[j]
-			out, err := mv.Conv.Out(billValue(&bills[i], mv.Field))
+			out, err := mv.Const, error(nil)
+			if mv.Field != pay.FNone {
+				out, err = mv.Conv.Out(billValue(&bills[i], mv.Field))
+			}
 			if err == nil {
 				rec.PutString(mv.Slot.ID, g, out)
 			}

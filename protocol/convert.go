@@ -179,27 +179,35 @@ func dayDigits(d pay.Day) string {
 func abs(n int) int { return max(n, -n) }
 
 func dateOut(layout, val string) (string, error) {
-	if len(val) != 8 {
-		return "", errConv
-	}
 	var buf [16]byte
-	out := append(buf[:0], layout...)
-	year, month, day := 4, 6, 8 // where what is left of each ends
-	for i := len(out) - 1; i >= 0; i-- {
-		switch layout[i] { // a short part is its last digits
-		case 'Y':
-			year--
-			out[i] = val[max(year, 0)]
-		case 'M':
-			month--
-			out[i] = val[max(month, 0)]
-		case 'D':
-			day--
-			out[i] = val[max(day, 0)]
-		}
-	}
-	if year < 0 || month < 4 || day < 6 {
+	out, ok := appendDate(buf[:0], layout, val)
+	if !ok {
 		return "", errConv
 	}
 	return string(out), nil
+}
+
+// appendDate appends a date of YYYYMMDD in a layout. It reports false, with
+// nothing that is to be used appended, when it does not fit.
+func appendDate(dst []byte, layout, val string) ([]byte, bool) {
+	if len(val) != 8 {
+		return dst, false
+	}
+	at := len(dst)
+	dst = append(dst, layout...)
+	year, month, day := 4, 6, 8 // where what is left of each ends
+	for i := len(dst) - 1; i >= at; i-- {
+		switch dst[i] { // a short part is its last digits
+		case 'Y':
+			year--
+			dst[i] = val[max(year, 0)]
+		case 'M':
+			month--
+			dst[i] = val[max(month, 0)]
+		case 'D':
+			day--
+			dst[i] = val[max(day, 0)]
+		}
+	}
+	return dst, year >= 0 && month >= 4 && day >= 6
 }

@@ -25,6 +25,7 @@ type Const struct {
 type Move struct {
 	Slot     Slot
 	Field    pay.FieldID
+	Const    string // of a loop: written where Field is none, not looked at when it is read
 	Conv     Conv
 	Optional bool
 }
@@ -71,8 +72,17 @@ func (r *Rules) Arrange() {
 type Message struct {
 	Name    string
 	Op      pay.Op
+	Of      pay.Kind // of the original it names; zero: a payment
 	Request Rules
 	Reply   Rules
+}
+
+// original returns the kind of the original that the message names.
+func (m *Message) original() pay.Kind {
+	if m.Of == pay.KindOther {
+		return pay.KindPay
+	}
+	return m.Of
 }
 
 // CodeRow ties a business code to the wire. The first row of a code is what is
@@ -108,6 +118,7 @@ type Mapping struct {
 	Codes    []CodeRow
 	Identity Identity
 	Biller   string // when the wire does not name one
+	Relay    bool   // tracks, PIN block and the like go on to a host; else they are dropped when a message is read
 }
 
 func (r *Record) slot(f *Frame, s Slot) (string, int, bool) {
@@ -184,14 +195,14 @@ func (m *Mapping) Request(msg int, f *Frame, rec *Record, now time.Time) (*pay.R
 	}
 	req := &room.req
 	req.Op, req.Biller, req.More = def.Op, m.Biller, room.more[:0]
-	b := builder{req: req, now: now, text: string(rec.arena)}
+	b := builder{req: req, now: now, text: string(rec.arena), relay: m.Relay}
 	if err := b.moves(&def.Request, f, rec); err != nil {
 		return nil, err
 	}
 	if len(req.More) == 0 {
 		req.More = nil
 	}
-	return req, m.identify(req, &b)
+	return req, m.identify(req, &b, def.original())
 }
 
 // Code returns the wire value and text written for a reply.
@@ -247,16 +258,28 @@ func (m *Mapping) AppendReply(msg int, c *Exchange, rep *pay.Reply, rec *Record,
 }
 
 // AppendRequest fills rec and f.Head with a business message; it is the
-// client's side. The first message of the operation is used.
+// client's side. The first message of the operation, and of the original's kind
+// where it names one, is used.
 func (m *Mapping) AppendRequest(req *pay.Request, now time.Time, rec *Record, f *Frame) (int, error) {
 	for i := range m.Messages {
-		if m.Messages[i].Op != req.Op {
+		if m.Messages[i].Op != req.Op || req.Original != nil && req.Original.Kind != m.Messages[i].original() && m.other(req.Op, req.Original.Kind) {
 			continue
 		}
 		w := writer{m: m, req: req, now: now}
 		return i, w.write(&m.Messages[i].Request, rec, f, nil)
 	}
 	return -1, &Error{Class: ClassMapping, Offset: -1, Want: "a message for " + req.Op.String(), Got: "none in the link file"}
+}
+
+// other reports whether the link has a message of the operation for originals of
+// the kind.
+func (m *Mapping) other(op pay.Op, of pay.Kind) bool {
+	for i := range m.Messages {
+		if m.Messages[i].Op == op && m.Messages[i].original() == of {
+			return true
+		}
+	}
+	return false
 }
 
 // Reply reads the reply to message msg; it is the client's side. The reply

@@ -40,25 +40,69 @@ type Result struct {
 	Version int
 	At      time.Time
 	Freeze  uint64
+	Rules   string // version of the matrix
 	Verdict Verdict
 	Why     string // of every verdict but 平 and 不平
 	Inputs  []Input
 	Items   []Item
+	Carried []Item // open from earlier days, with nothing new today
+	Closed  []Item // of earlier days, settled by today's files
 	Totals  [parties]Total
 	Agreed  Total // payments that count and about which all agree
-	HasMIS  bool
-	HasBank bool
+	Preview *Preview
+	Has     [parties]bool
+	Stats   Stats
+	Same    bool   // as the version before: nothing was written
+	Base    string // hash over all that the result follows from
+}
+
+// Preview is what can be said while a source is missing: how far the others
+// agree, in no words of money.
+type Preview struct {
+	With   Party
+	Agreed int
+	Apart  int
 }
 
 // Count returns the items of a grade and the sum of their sizes.
-func (r *Result) Count(g Grade) (n int, sum pay.Amount) {
-	for i := range r.Items {
-		if r.Items[i].Grade == g {
+func (r *Result) Count(g Grade) (n int, sum pay.Amount) { return count(r.Items, g) }
+
+func count(items []Item, g Grade) (n int, sum pay.Amount) {
+	for i := range items {
+		if items[i].Grade == g {
 			n++
-			sum += r.Items[i].Size()
+			sum += items[i].Size()
 		}
 	}
 	return n, sum
+}
+
+// Money is the open items' money by kind: 长款, 短款 and amounts that differ.
+type Money struct {
+	Long, Short, Amount          pay.Amount
+	Longs, Shorts, Amounts, Rest int
+}
+
+// Money adds up the uneven items.
+func (r *Result) Money() (m Money) {
+	for i := range r.Items {
+		it := &r.Items[i]
+		switch {
+		case it.Grade != Uneven:
+		case it.Code[:2] == "AM":
+			m.Amounts++
+			m.Amount += max(it.Funds, -it.Funds)
+		case it.Funds > 0:
+			m.Longs++
+			m.Long += it.Funds
+		case it.Funds < 0:
+			m.Shorts++
+			m.Short -= it.Funds
+		default:
+			m.Rest++
+		}
+	}
+	return m
 }
 
 // Codes counts the items by code.
@@ -73,21 +117,59 @@ func (r *Result) Codes() map[string]int {
 // Gap returns how far a party's total is from the journal's, and the sum of
 // the items' gaps. The two must be equal: that is the bridge.
 func (r *Result) Gap(p Party) (total, items pay.Amount) {
+	b := r.Bridge(p)
+	return r.Totals[p].Sum - r.Totals[Journal].Sum, b.Sum()
+}
+
+// Bridge is what a party's gap to the journal is made of.
+type Bridge struct{ Long, Short, Amount, Across, Other pay.Amount }
+
+// Sum adds the bridge up.
+func (b Bridge) Sum() pay.Amount { return b.Long + b.Short + b.Amount + b.Across + b.Other }
+
+// Bridge takes a party's gap apart.
+func (r *Result) Bridge(p Party) (b Bridge) {
 	for i := range r.Items {
 		it := &r.Items[i]
-		l := it.M
-		if p == Bank {
-			l = it.B
+		if foreign(it, p) {
+			continue
 		}
-		items += l.net(p) - it.J.net(Journal)
+		g := it.gap(p)
+		switch {
+		case it.Code[:2] == "AM":
+			b.Amount += g
+		case it.Grade == Pended || it.Code == "XD":
+			b.Across += g
+		case it.Funds > 0:
+			b.Long += g
+		case it.Funds < 0:
+			b.Short += g
+		default:
+			b.Other += g
+		}
 	}
-	return r.Totals[p].Sum - r.Totals[Journal].Sum, items
+	return b
+}
+
+// foreign reports whether an item speaks of another comparison: the card
+// system's items are apart from those of the money parties. A journal line that
+// stands twice is everybody's.
+func foreign(it *Item, p Party) bool {
+	if it.Code == "DU-3" {
+		return false
+	}
+	return (p == Card) != it.card()
+}
+
+// card reports whether the item is of the journal and the card system.
+func (i *Item) card() bool {
+	return len(i.Code) > 2 && i.Code[:2] == "CM" || i.Code == "AM-8" || i.Code == "DU-5" || i.Lines[Card] != nil
 }
 
 // conclude decides the verdict of a run whose sources are all settled.
 func (r *Result) conclude() {
-	for _, p := range []Party{MIS, Bank} {
-		if p == MIS && !r.HasMIS || p == Bank && !r.HasBank {
+	for p := MIS; p < parties; p++ {
+		if !r.Has[p] {
 			continue
 		}
 		if total, items := r.Gap(p); total != items {
@@ -99,6 +181,11 @@ func (r *Result) conclude() {
 		r.Verdict, r.Why = Broken, fmt.Sprintf("流水重号 %d 笔", n)
 		return
 	}
+	for i := range r.Carried { // what turned uneven today
+		if r.Carried[i].Grade == Uneven && r.Carried[i].Due == r.Day {
+			r.Verdict = Unbalanced
+		}
+	}
 	if n, _ := r.Count(Uneven); n > 0 {
 		r.Verdict = Unbalanced
 	}
@@ -109,11 +196,25 @@ func (r *Result) conclude() {
 func (r *Result) sane() bool {
 	own := r.Totals[Journal].Count
 	limit := max(20, own/20)
-	for p, has := range map[Party]bool{MIS: r.HasMIS, Bank: r.HasBank} {
-		if d := r.Totals[p].Count - own; has && (d > limit || -d > limit) {
+	for p := MIS; p < parties; p++ {
+		if d := r.Totals[p].Count - own; r.Has[p] && (d > limit || -d > limit) {
 			r.Verdict, r.Why = Doubtful, fmt.Sprintf("%s 有效笔数 %d 与本机 %d 相差过大,疑似文件有误", p, r.Totals[p].Count, own)
 			return false
 		}
 	}
+	for i := range r.Inputs {
+		if in := &r.Inputs[i]; in.State == Empty && in.Attested == "" && own > 0 {
+			r.Verdict, r.Why = Doubtful, fmt.Sprintf("%s 文件为空而本机有成功 %d 笔, 须对方具名证明当日无账", in.Party, own)
+			return false
+		}
+	}
 	return true
+}
+
+// Word is the verdict as the first line gives it, with what is carried.
+func (r *Result) Word() string {
+	if n, _ := r.Count(Pended); n > 0 && r.Verdict == Balanced {
+		return fmt.Sprintf("平(含待核 %d)", n)
+	}
+	return r.Verdict.String()
 }

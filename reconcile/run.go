@@ -2,9 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,22 +24,28 @@ type Books interface {
 	Lines(ctx context.Context, day pay.Day, freeze uint64, yield func(*pay.Entry) bool) error
 }
 
-// Source fetches one party's lines of one day. A file that has not come is an
-// Input in state Expected, one that does not fit is Rejected with the reason;
-// an error is trouble of our own.
-type Source interface {
-	Fetch(ctx context.Context, day pay.Day) (Input, error)
-}
-
 // Channel is a set of links that are reconciled together. A nil source means
 // that the party takes no part.
 type Channel struct {
-	ID    string
-	Links []string
-	MIS   Source
-	Bank  Source
-	Key   []pay.FieldID // of a journal entry; equals the bank lines' key
+	ID      string
+	Links   []string
+	Journal Source // instead of the Runner's books
+	MIS     Source
+	Bank    Source
+	Card    Source
+	Key     []pay.FieldID // of a journal entry; equals the bank lines' key
+	// Cuts are the parties' ends of day as minutes from midnight; 0 is 24:00.
+	Cuts [parties]int
+	// Window around a cut in which a line may be a neighbouring day's; 0 is
+	// half an hour.
+	Window time.Duration
 }
+
+// defaults of a channel.
+const (
+	midnight      = 1440
+	defaultWindow = 30 * time.Minute
+)
 
 // File is one file of a report.
 type File struct {
@@ -58,6 +61,7 @@ type Options struct {
 	Matrix   *Matrix
 	Channels []Channel
 	Report   func(*Result) ([]File, error)
+	Next     func(pay.Day) pay.Day // the next day on which files come; nil: the next day
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -66,7 +70,12 @@ type Options struct {
 type Runner struct{ o Options }
 
 // New builds a runner; nothing is touched until Run.
-func New(o Options) *Runner { return &Runner{o: o} }
+func New(o Options) *Runner {
+	if o.Next == nil {
+		o.Next = func(d pay.Day) pay.Day { return d.Add(1) }
+	}
+	return &Runner{o: o}
+}
 
 // ErrBusy reports that another run holds the lock; exit status 6.
 var ErrBusy = errors.New("另一对账正在进行")
@@ -85,7 +94,7 @@ func (r *Runner) Run(ctx context.Context, day pay.Day) ([]*Result, error) {
 	for i := range r.o.Channels {
 		res, err := r.channel(ctx, &r.o.Channels[i], day)
 		if err != nil {
-			errs = errors.Join(errs, fmt.Errorf("channel %s: %w", r.o.Channels[i].ID, err))
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", r.o.Channels[i].ID, err))
 			continue
 		}
 		all = append(all, res)
@@ -117,156 +126,12 @@ func (r *Runner) Done(day pay.Day) bool {
 	return len(r.o.Channels) > 0
 }
 
-func (r *Runner) channel(ctx context.Context, c *Channel, day pay.Day) (*Result, error) {
-	res := &Result{Day: day, Channel: c.ID, Version: r.versions(day, c.ID) + 1, At: r.o.Now(), HasMIS: c.MIS != nil, HasBank: c.Bank != nil}
-	r.live(slog.LevelInfo, "QZ100", "开始", res, "")
-	freeze, err := r.o.Books.Freeze(ctx, day)
-	if err != nil {
-		res.Verdict, res.Why = Incomplete, "未日切或流水不可用: "+err.Error()
-		return res, r.publish(res)
-	}
-	res.Freeze = freeze
-	journal, near, err := r.books(ctx, c, day, freeze)
-	if err != nil {
-		res.Verdict, res.Why = Broken, "流水读取失败: "+err.Error()
-		return res, r.publish(res)
-	}
-	r.live(slog.LevelInfo, "QZ110", fmt.Sprintf("流水冻结 %d条 冻结行=%d", len(journal), freeze), res, "")
-	lines, err := r.fetch(ctx, c, day, res)
-	if err != nil {
-		return nil, err
-	}
-	if res.Verdict == Balanced {
-		r.judge(res, journal, lines, near)
-	}
-	return res, r.publish(res)
-}
-
-func (r *Runner) judge(res *Result, journal []Line, in map[Party][]Line, near Near) {
-	res.Items, res.Agreed, res.Totals = Match(r.o.Matrix, journal, in[MIS], in[Bank], near)
-	if res.sane() {
-		res.conclude()
-	}
-}
-
-// books reads the day's lines and the keys of the days around it.
-func (r *Runner) books(ctx context.Context, c *Channel, day pay.Day, freeze uint64) ([]Line, Near, error) {
-	var lines []Line
-	err := r.o.Books.Lines(ctx, day, freeze, func(e *pay.Entry) bool {
-		if c.has(e) {
-			lines = append(lines, r.line(c, e))
-		}
-		return true
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	near := Near{}
-	for _, d := range []pay.Day{day.Add(-1), day.Add(1)} {
-		err := r.o.Books.Lines(ctx, d, freeze, func(e *pay.Entry) bool {
-			if c.has(e) {
-				l := r.line(c, e)
-				near[l.Key], near[l.Serial] = d, d
-			}
-			return true
-		})
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, nil, err
-		}
-	}
-	return lines, near, nil
-}
-
-func (c *Channel) has(e *pay.Entry) bool {
-	for _, l := range c.Links {
-		if e.Req.Via != nil && e.Req.Via.Link == l {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *Runner) line(c *Channel, e *pay.Entry) Line {
-	l := Line{Serial: e.ID.Serial(r.o.Node), Account: e.Req.Account, Amount: e.Req.Amount, Day: e.ID.Day,
-		Effect: OfState(e.State), Link: e.Req.Via.Link, Time: e.At.Format("15:04:05"), Row: int(e.ID.Row)}
-	for i := range e.Legs {
-		if e.Legs[i].Kind == pay.LegPost {
-			l.Host = e.Legs[i].Host
-		}
-	}
-	l.Key = Key(c.Key, func(id pay.FieldID) string { return field(e, id) })
-	return l
-}
-
-// Key joins the values of the fields that make a bank's line unique.
-func Key(ids []pay.FieldID, value func(pay.FieldID) string) string {
-	parts := make([]string, len(ids))
-	for i, id := range ids {
-		parts[i] = value(id)
-	}
-	return strings.Join(parts, "/")
-}
-
-func field(e *pay.Entry, id pay.FieldID) string {
-	switch id {
-	case pay.FSerial:
-		return e.Req.Ref.Serial
-	case pay.FSenderDate:
-		if e.Req.Day == 0 {
-			return ""
-		}
-		return e.Req.Day.String()
-	case pay.FChannel:
-		return e.Req.Via.Link
-	}
-	return pay.Find(e.Req.More, id)
-}
-
-// fetch settles the sources before anything is judged: no matrix over a file
-// that is missing or wrong.
-func (r *Runner) fetch(ctx context.Context, c *Channel, day pay.Day, res *Result) (map[Party][]Line, error) {
-	lines := map[Party][]Line{}
-	for p, src := range [parties]Source{MIS: c.MIS, Bank: c.Bank} {
-		p := Party(p)
-		if src == nil {
-			continue
-		}
-		in, err := src.Fetch(ctx, day)
-		if err != nil {
-			return nil, err
-		}
-		in.Party = p
-		lines[p] = c.own(in.Lines)
-		res.Inputs = append(res.Inputs, in)
-		switch in.State {
-		case Rejected:
-			res.Verdict, res.Why = Refused, fmt.Sprintf("%s %s: %s", p, in.Name, in.Why)
-		case Expected:
-			if res.Verdict != Refused {
-				res.Verdict, res.Why = Incomplete, fmt.Sprintf("缺%s %s", p, in.Name)
-			}
-		}
-	}
-	return lines, nil
-}
-
-// own keeps the lines of the channel's links; a party may put several channels
-// into one file. A line that names no link belongs to every channel.
-func (c *Channel) own(lines []Line) []Line {
-	kept := make([]Line, 0, len(lines))
-	for _, l := range lines {
-		for _, link := range c.Links {
-			if l.Link == "" || l.Link == link {
-				kept = append(kept, l)
-				break
-			}
-		}
-	}
-	return kept
+func (r *Runner) home(day pay.Day, channel string) string {
+	return filepath.Join(r.o.Dir, day.String(), channel)
 }
 
 func (r *Runner) versions(day pay.Day, channel string) int {
-	names, err := os.ReadDir(filepath.Join(r.o.Dir, day.String(), channel))
+	names, err := os.ReadDir(r.home(day, channel))
 	if err != nil {
 		return 0
 	}
@@ -279,103 +144,196 @@ func (r *Runner) versions(day pay.Day, channel string) int {
 	return n
 }
 
-// publish writes the report folder beside its place and moves it there whole.
-func (r *Runner) publish(res *Result) error {
-	files, err := r.o.Report(res)
-	if err != nil {
-		return err
+// run is one channel's run: the new version grows in a folder beside its place.
+type run struct {
+	*Runner
+	c      *Channel
+	res    *Result
+	dir    string
+	last   *version // the version before, nil for the first
+	spool  *spool
+	tables [parties]Table
+	parts  []string // what the result follows from
+	opened []Item   // by earlier days
+}
+
+func (r *Runner) channel(ctx context.Context, c *Channel, day pay.Day) (*Result, error) {
+	x := &run{Runner: r, c: c}
+	x.res = &Result{Day: day, Channel: c.ID, At: r.o.Now(), Rules: r.o.Matrix.Version}
+	x.res.Has = [parties]bool{MIS: c.MIS != nil, Bank: c.Bank != nil, Card: c.Card != nil}
+	last := r.versions(day, c.ID)
+	x.res.Version = last + 1
+	if last > 0 {
+		v, err := readVersion(filepath.Join(r.home(day, c.ID), "r"+strconv.Itoa(last)))
+		if err != nil {
+			return nil, err
+		}
+		x.last = v
 	}
-	for _, in := range res.Inputs {
-		if in.Raw != nil {
-			files = append(files, File{Name: filepath.Join("inputs", filepath.Base(in.Name)), Data: in.Raw})
+	var err error
+	if x.dir, err = workIn(r.home(day, c.ID)); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(x.dir)
+	defer x.close()
+	r.live(slog.LevelInfo, "QZ100", "开始", x.res, "")
+	if err := x.settle(ctx); err != nil {
+		return nil, err
+	}
+	return x.res, x.publish()
+}
+
+// close lets go of the tables' files.
+func (x *run) close() {
+	for _, t := range x.tables {
+		if c, ok := t.(interface{ Close() error }); ok {
+			_ = c.Close() // they were only read
 		}
 	}
-	state, err := json.MarshalIndent(summary(res), "", " ")
+}
+
+// settle reads the sources, and judges them when all are settled: no matrix
+// over a file that is missing or wrong.
+func (x *run) settle(ctx context.Context) error {
+	if !x.journal(ctx) {
+		return nil
+	}
+	if err := x.sources(ctx); err != nil {
+		return err
+	}
+	if err := x.carried(); err != nil {
+		return err
+	}
+	var err error
+	switch x.res.Verdict {
+	case Balanced:
+		err = x.judge(ctx)
+	case Incomplete:
+		err = x.preview(ctx)
+	}
+	return x.refused(err)
+}
+
+// refused makes a verdict of a file that the first reading refused.
+func (x *run) refused(err error) error {
+	var r *Refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	for i := range x.res.Inputs {
+		in := &x.res.Inputs[i]
+		if in.Party != r.Party {
+			continue
+		}
+		in.State, in.Why, in.Checks = Rejected, r.Error(), ""
+		x.res.Verdict, x.res.Why = Refused, fmt.Sprintf("%s %s: %s", r.Party, filepath.Base(in.Name), in.Why)
+		if r.Party == Journal {
+			x.res.Verdict, x.res.Why = Broken, "流水文件: "+in.Why
+		}
+		x.res.Items, x.res.Preview, x.res.Totals = nil, nil, [parties]Total{}
+		x.live(slog.LevelError, "QZ132", r.Party.String()+" 拒收 "+in.Why, x.res, "")
+		return nil
+	}
+	return err
+}
+
+// sift reduces the tables of the given parties to the lines worth judging.
+func (x *run) sift(ctx context.Context, with [parties]bool) (*Sifted, Ties, error) {
+	s := Sift{Hash: NewHasher(), Dir: x.dir, Voids: x.o.Matrix.voids}
+	if x.c.Journal == nil {
+		s.Links = x.c.Links
+	}
+	s.Tables[Journal] = x.tables[Journal]
+	var on Ties
+	for p := MIS; p < parties; p++ {
+		if with[p] {
+			s.Tables[p] = x.tables[p]
+			on[p.pair()] = ruleFor(p, x.tables[Journal].Declares(), x.tables[p].Declares()).On
+		}
+	}
+	for i := range x.res.Inputs {
+		s.Size = max(s.Size, x.res.Inputs[i].Count)
+	}
+	out, err := s.Run(ctx)
+	for i := range x.res.Inputs {
+		in := &x.res.Inputs[i]
+		if c, ok := in.table.(interface{ Count() int }); ok && c.Count() > 0 {
+			in.Count = c.Count() // until then it was an estimate
+		}
+		if err == nil && with[in.Party] {
+			x.live(slog.LevelInfo, "QZ120", fmt.Sprintf("%s %s %d行 %s", in.Party, in.State, in.Count, in.Checks), x.res, "")
+		}
+	}
+	return out, on, err
+}
+
+func (x *run) judge(ctx context.Context) error {
+	found, on, err := x.sift(ctx, x.res.Has)
 	if err != nil {
 		return err
 	}
-	files = append(files, File{Name: "result.json", Data: append(state, '\n')})
-	home := filepath.Join(r.o.Dir, res.Day.String(), res.Channel)
-	if err := install(home, "r"+strconv.Itoa(res.Version), files); err != nil {
+	res := x.res
+	res.Stats, res.Totals = found.Stats, found.Totals
+	j := Judge{Matrix: x.o.Matrix, Has: res.Has, Day: res.Day, Cuts: x.c.Cuts, Window: x.c.Window, Next: x.o.Next, On: on, pool: newPool(x.opened)}
+	if j.Window == 0 {
+		j.Window = defaultWindow
+	}
+	for p, cut := range j.Cuts {
+		if cut == 0 {
+			j.Cuts[p] = midnight
+		}
+	}
+	if j.Near, err = x.neighbours(ctx, &found.Lines, on); err != nil {
 		return err
 	}
-	level := slog.LevelInfo
-	if res.Verdict != Balanced {
-		level = slog.LevelError
+	var again [parties]Total
+	res.Items, again = j.Items(&found.Lines)
+	for p := range again {
+		res.Totals[p].Count -= again[p].Count
+		res.Totals[p].Sum -= again[p].Sum
 	}
-	n, sum := res.Count(Uneven)
-	r.live(level, "QZ900", "结论 "+res.Verdict.String(), res, fmt.Sprintf(" 待办=%d 金额=%s 码=%d %s", n, sum.Yuan(), res.Verdict.Exit(), res.Why))
+	res.Closed, res.Carried = j.closed, j.pool.left(res.Day)
+	res.Agreed = res.Totals[Journal]
+	seen := map[*Line]bool{}
+	for i := range res.Items {
+		if l := res.Items[i].Lines[Journal]; l.counts(Journal) && !seen[l] && res.Items[i].Grade != Warned {
+			seen[l] = true
+			res.Agreed.Count--
+			res.Agreed.Sum -= l.net(Journal)
+		}
+	}
+	if res.sane() {
+		res.conclude()
+	}
 	return nil
 }
 
-func install(home, version string, files []File) error {
-	tmp, err := os.MkdirTemp(mustDir(home), ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	var manifest strings.Builder
-	for _, f := range files {
-		sum := sha256.Sum256(f.Data)
-		fmt.Fprintf(&manifest, "%s  %s\n", hex.EncodeToString(sum[:]), f.Name)
-	}
-	for _, f := range append(files, File{Name: "MANIFEST.sha256", Data: []byte(manifest.String())}) {
-		if err := write(filepath.Join(tmp, f.Name), f.Data); err != nil {
-			return err
+// preview says how far those agree who are here.
+func (x *run) preview(ctx context.Context) error {
+	var with [parties]bool
+	var p Party
+	n := 0
+	for q := MIS; q < parties; q++ {
+		if x.tables[q] != nil {
+			with[q], p = true, q
+			n++
 		}
 	}
-	if err := os.Chmod(tmp, 0o750); err != nil {
-		return err
+	if n != 1 || x.tables[Journal] == nil {
+		return nil
 	}
-	if err := os.Rename(tmp, filepath.Join(home, version)); err != nil {
-		return err
-	}
-	link := filepath.Join(home, ".latest-new")
-	if err := os.Symlink(version, link); err != nil {
-		return err
-	}
-	return os.Rename(link, filepath.Join(home, "latest"))
-}
-
-// mustDir makes the folder; a failure shows at the next step, which needs it.
-func mustDir(dir string) string {
-	_ = os.MkdirAll(dir, 0o750)
-	return dir
-}
-
-// write writes one finished file: durable, and read-only from then on.
-func write(name string, data []byte) error {
-	f, err := os.OpenFile(filepath.Join(mustDir(filepath.Dir(name)), filepath.Base(name)), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o440)
+	found, on, err := x.sift(ctx, with)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// live appends one line to the log that operators follow: one write, never
-// truncated.
-func (r *Runner) live(level slog.Level, code, text string, res *Result, more string) {
-	line := fmt.Sprintf("%s %-5s %s %s 日=%s 渠道=%s 版=r%d%s\n", r.o.Now().Format("2006-01-02 15:04:05"), level, code, text, res.Day, res.Channel, res.Version, more)
-	f, err := os.OpenFile(filepath.Join(r.o.Dir, "live.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-	if err == nil {
-		_, err = f.WriteString(line)
-		err = errors.Join(err, f.Close())
+	j := Judge{Matrix: x.o.Matrix, Has: with, Day: x.res.Day, On: on}
+	items, _ := j.Items(&found.Lines)
+	x.res.Totals = found.Totals
+	x.res.Preview = &Preview{With: p, Apart: len(items), Agreed: found.Totals[Journal].Count}
+	for i := range items {
+		if items[i].Lines[Journal].counts(Journal) {
+			x.res.Preview.Agreed--
+		}
 	}
-	if err != nil {
-		r.o.Log.Error("live.log not written", "event", "QZ120", "err", err)
-	}
-}
-
-// summary is the machine's form of a result.
-func summary(r *Result) map[string]any {
-	in := make([]map[string]any, 0, len(r.Inputs))
-	for _, i := range r.Inputs {
-		sum := sha256.Sum256(i.Raw)
-		in = append(in, map[string]any{"party": i.Party.String(), "name": filepath.Base(i.Name), "state": i.State.String(), "lines": len(i.Lines),
-			"sha256": hex.EncodeToString(sum[:]), "why": i.Why})
-	}
-	return map[string]any{"schema": 1, "day": r.Day.String(), "channel": r.Channel, "version": r.Version, "verdict": r.Verdict.String(),
-		"exit": r.Verdict.Exit(), "why": r.Why, "freeze_row": r.Freeze, "inputs": in, "differences": r.Codes(),
-		"journal": r.Totals[Journal], "mis": r.Totals[MIS], "bank": r.Totals[Bank], "agreed": r.Agreed}
+	return nil
 }

@@ -28,12 +28,13 @@ const day = pay.Day(20261120)
 type books struct {
 	entries []pay.Entry
 	err     error
+	other   pay.Day // than day
 }
 
 func (b *books) Freeze(context.Context, pay.Day) (uint64, error) { return 4711, b.err }
 
 func (b *books) Lines(_ context.Context, d pay.Day, _ uint64, yield func(*pay.Entry) bool) error {
-	if d != day {
+	if d != max(day, b.other) {
 		return fs.ErrNotExist
 	}
 	for i := range b.entries {
@@ -45,7 +46,7 @@ func (b *books) Lines(_ context.Context, d pay.Day, _ uint64, yield func(*pay.En
 }
 
 func entry(row uint64, s pay.State) pay.Entry {
-	return pay.Entry{ID: pay.ID{Day: day, Row: row}, State: s, At: time.Date(2026, 11, 20, 10, 0, int(row), 0, time.UTC), Req: &pay.Request{
+	return pay.Entry{ID: pay.ID{Day: day, Row: row}, State: s, At: time.Date(2026, 11, 20, 23, 50, int(row), 0, time.UTC), Req: &pay.Request{
 		Ref: pay.Ref{Serial: fmt.Sprintf("%012d", row)}, Account: "0512000001", Amount: 100, Via: &pay.Via{Link: "pos"}}}
 }
 
@@ -130,13 +131,21 @@ func TestVerdicts(t *testing.T) {
 }
 
 func TestVersionsAndManifest(t *testing.T) {
-	r, dir := runner(t, &books{entries: entries(2)}, reconcile.Input{Name: "in/B.txt", State: reconcile.Accepted, Raw: []byte("the file"), Lines: bankLines(2)})
+	b := &books{entries: entries(2)}
+	r, dir := runner(t, b, reconcile.Input{Name: "in/B.txt", State: reconcile.Accepted, Raw: []byte("the file"), Lines: bankLines(2)})
 	if r.Done(day) {
 		t.Error("done before it ran")
 	}
-	for range 2 {
-		if _, err := r.Run(t.Context(), day); err != nil {
+	for i, want := range []int{1, 1, 2} { // the second has nothing new
+		if i == 2 {
+			b.entries[1].State = pay.Unkn
+		}
+		res, err := r.Run(t.Context(), day)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if res[0].Version != want || res[0].Same != (i == 1) {
+			t.Errorf("run %d: got version r%d, same %t", i+1, res[0].Version, res[0].Same)
 		}
 	}
 	if !r.Done(day) {
@@ -146,13 +155,13 @@ func TestVersionsAndManifest(t *testing.T) {
 	if to, err := os.Readlink(filepath.Join(home, "latest")); err != nil || to != "r2" {
 		t.Errorf("latest is %q (%v), want r2", to, err)
 	}
-	b, err := os.ReadFile(filepath.Join(home, "r2", "MANIFEST.sha256"))
+	manifest, err := os.ReadFile(filepath.Join(home, "r2", "MANIFEST.sha256"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := strings.Split(strings.TrimSpace(string(b)), "\n")
-	if len(rows) != 3 {
-		t.Errorf("manifest has %d rows, want report, input and result", len(rows))
+	rows := strings.Split(strings.TrimSpace(string(manifest)), "\n")
+	if len(rows) < 5 || !strings.Contains(string(manifest), "inputs/journal.txt") || !strings.Contains(string(manifest), "inputs/B.txt") {
+		t.Errorf("manifest lacks report, inputs, result or open items:\n%s", manifest)
 	}
 	for _, row := range rows {
 		sum, name, _ := strings.Cut(row, "  ")
@@ -165,7 +174,7 @@ func TestVersionsAndManifest(t *testing.T) {
 		}
 	}
 	live, err := os.ReadFile(filepath.Join(dir, "live.log"))
-	if err != nil || strings.Count(string(live), "QZ900") != 2 || !strings.Contains(string(live), "流水冻结 2条 冻结行=4711") {
+	if err != nil || strings.Count(string(live), "QZ900") != 3 || !strings.Contains(string(live), "流水冻结 2条 冻结行=4711") {
 		t.Errorf("live.log: %v\n%s", err, live)
 	}
 }
@@ -182,5 +191,119 @@ func TestOneRunAtATime(t *testing.T) {
 	}
 	if _, err := r.Run(t.Context(), day); !errors.Is(err, reconcile.ErrBusy) {
 		t.Errorf("got %v, want %v", err, reconcile.ErrBusy)
+	}
+}
+
+// TestAfterAKill finds what a killed run leaves behind: a version that was
+// never finished, and a latest that was not moved on. Neither is believed, and
+// the next run makes both good.
+func TestAfterAKill(t *testing.T) {
+	b := &books{entries: entries(2)}
+	in := reconcile.Input{Name: "B.txt", State: reconcile.Accepted, Raw: []byte("the file"), Lines: bankLines(2)}
+	r, dir := runner(t, b, in)
+	home := filepath.Join(dir, "20261120", "B1")
+	if err := os.MkdirAll(filepath.Join(home, ".new-123", "inputs"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := r.Run(t.Context(), day); err != nil {
+			t.Fatal(err)
+		}
+		b.entries[1].State = pay.Unkn
+	}
+	if err := errors.Join(os.Remove(filepath.Join(home, "latest")), os.Symlink("r1", filepath.Join(home, "latest"))); err != nil {
+		t.Fatal(err)
+	}
+	res, err := r.Run(t.Context(), day)
+	if err != nil || !res[0].Same || res[0].Version != 2 {
+		t.Fatalf("got %+v, %v", res, err)
+	}
+	if to, err := os.Readlink(filepath.Join(home, "latest")); err != nil || to != "r2" {
+		t.Errorf("latest is %q (%v), want r2", to, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(home, ".new-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestSameInputsSameBytes runs the same day in two places.
+func TestSameInputsSameBytes(t *testing.T) {
+	apart := entries(40)
+	for i := range 10 {
+		apart[i*3].State = pay.Fail
+	}
+	in := reconcile.Input{Name: "B.txt", State: reconcile.Accepted, Raw: []byte("x"), Lines: bankLines(40)}
+	var seen map[string]string
+	for range 2 {
+		r, dir := runner(t, &books{entries: apart}, in)
+		if _, err := r.Run(t.Context(), day); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		home := filepath.Join(dir, "20261120", "B1", "r1")
+		err := filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			got[strings.TrimPrefix(path, home)] = string(data)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, data := range seen {
+			if got[name] != data {
+				t.Errorf("%s differs", name)
+			}
+		}
+		seen = got
+	}
+	if len(seen) < 10 {
+		t.Errorf("only %d files", len(seen))
+	}
+}
+
+// TestCarriedOver: what waits for the neighbouring day's file is settled by it,
+// or turns uneven.
+func TestCarriedOver(t *testing.T) {
+	mx := func(lines []reconcile.Line, b *books, dir string) *reconcile.Runner {
+		file, err := conf.Files.ReadFile("recon-matrix.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := reconcile.ParseMatrix(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reconcile.New(reconcile.Options{Dir: dir, Node: 1, Books: b, Matrix: m, Report: report.Files, Log: slog.New(slog.DiscardHandler),
+			Now:      func() time.Time { return time.Date(2026, 11, 21, 2, 0, 0, 0, time.UTC) },
+			Channels: []reconcile.Channel{{ID: "B1", Links: []string{"pos"}, Bank: source{reconcile.Input{Name: "B.txt", State: reconcile.Accepted, Raw: []byte("x"), Lines: lines}}, Key: []pay.FieldID{pay.FSerial}}}})
+	}
+	for _, c := range []struct {
+		name    string
+		next    []reconcile.Line
+		verdict reconcile.Verdict
+		closed  int
+		turned  int
+	}{{"the bank's line comes the day after", bankLines(3)[2:], reconcile.Balanced, 1, 0}, {"it does not come", nil, reconcile.Unbalanced, 0, 1}} {
+		dir := t.TempDir()
+		b := &books{entries: entries(3)}
+		if res, err := mx(bankLines(2), b, dir).Run(t.Context(), day); err != nil || res[0].Word() != "平(含待核 1)" {
+			t.Fatalf("%s: first day %+v, %v", c.name, res, err)
+		}
+		res, err := mx(c.next, &books{other: day.Add(1)}, dir).Run(t.Context(), day.Add(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		turned := 0
+		for _, it := range res[0].Carried {
+			if it.Turned {
+				turned++
+			}
+		}
+		if res[0].Verdict != c.verdict || len(res[0].Closed) != c.closed || turned != c.turned {
+			t.Errorf("%s: got %s (%s), closed %d, turned %d", c.name, res[0].Verdict, res[0].Why, len(res[0].Closed), turned)
+		}
 	}
 }

@@ -73,7 +73,7 @@ func (l *Ledger) Do(ctx context.Context, req *pay.Request) pay.Reply {
 	switch req.Op {
 	case pay.Query:
 		rep, err = l.query(ctx, req)
-	case pay.Pay:
+	case pay.Pay, pay.CardPay:
 		rep, err = l.inTx(ctx, req, l.pay)
 	case pay.Reverse:
 		rep, err = l.inTx(ctx, req, l.reverse)
@@ -238,7 +238,10 @@ func (l *Ledger) post(ctx context.Context, tx *sql.Tx, req *pay.Request) (pay.Re
 	}
 	chosen, sum := choose(open, req)
 	advance := pay.Amount(0)
-	if sum != req.Amount {
+	switch {
+	case req.Op == pay.CardPay: // energy sold for a card meter settles no bill
+		chosen, advance = nil, req.Amount
+	case sum != req.Amount:
 		if l.o.Dedupe || sum > 0 {
 			if len(open) == 0 {
 				return pay.Answer(pay.Declined, pay.CodeNothingOwed), nil

@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"qianzhi/cmd/internal/app"
+	"qianzhi/protocol/spec"
 )
 
 func checkCommand() *cobra.Command {
@@ -23,6 +25,15 @@ func checkCommand() *cobra.Command {
 			}
 			if _, err := app.Prepare(c, log); err != nil {
 				return err
+			}
+			schema, err := spec.NewSchema()
+			if err != nil {
+				return err
+			}
+			for _, l := range c.Links {
+				if err := schema.Check(c.Path(l.File), os.ReadFile); err != nil {
+					return err
+				}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "配置正确: %d 条链路, %d 个对方系统, %d 条路由, %d 个对账渠道\n",
 				len(c.Links), len(c.Hosts), len(c.Routes), len(c.Reconcile.Channels))

@@ -42,6 +42,7 @@ func demoCommand() *cobra.Command {
 	f.IntVar(&o.Messages, "messages", 2000, "报文条数")
 	f.IntVar(&o.Workers, "workers", 8, "每条链路的并发连接数")
 	f.BoolVar(&o.Dedupe, "dedupe", true, "内置营销系统按我方流水号去重")
+	f.BoolVar(&o.Products, "products", true, "另演示自助终端现金、POS支付、公共支付、卡表购电与各种结果未知 (约 10 秒)")
 	f.BoolVar(&o.Exit, "exit", false, "完成后立即结束")
 	f.StringVarP(&output, "output", "o", "text", "text 或 json (最后一行为一个 JSON 对象)")
 	return c

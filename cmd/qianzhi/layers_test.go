@@ -58,7 +58,7 @@ var edges = map[string]string{
 	"adapters/notify":        "gateway/pay protocol adapters/link protocol/secure",
 	"adapters/adaptertest":   "gateway/pay protocol adapters/link protocol/secure",
 	"reconcile":              "gateway/pay gateway/access",
-	"reconcile/statement":    "gateway/pay gateway/access protocol protocol/spec protocol/secure reconcile conf",
+	"reconcile/statement":    "gateway/pay gateway/access protocol protocol/spec protocol/secure protocol/gm protocol/text reconcile conf",
 	"reconcile/report":       "gateway/pay reconcile",
 	"conf":                   "",
 	"cmd/internal/app":       "*",
@@ -74,6 +74,7 @@ var edges = map[string]string{
 	"cmd/internal/inspect":   "gateway/pay protocol",
 	"cmd/internal/specdoc": "gateway/pay protocol protocol/spec protocol/frame protocol/iso8583 protocol/fixed protocol/delimited " +
 		"protocol/markup protocol/fml cmd/internal/inspect",
+	"cmd/internal/night": "gateway/pay protocol/secure reconcile reconcile/statement reconcile/report conf",
 	"cmd/internal/sniff": "protocol protocol/frame protocol/text protocol/spec conf",
 	"cmd/qianzhi":        "*",
 }
@@ -93,6 +94,7 @@ var owners = map[string]string{
 	"github.com/spf13/viper":            "conf",
 	"github.com/robfig/cron/v3":         "gateway/calendar",
 	"github.com/schollz/progressbar/v3": "cmd/internal/demo",
+	"github.com/xuri/excelize/v2":       "reconcile/report",
 }
 
 type source struct {

@@ -10,39 +10,93 @@ import (
 	"github.com/spf13/cobra"
 
 	"qianzhi/cmd/internal/app"
-	"qianzhi/gateway/pay"
 )
+
+const reconExits = "退出码: 0 平, 1 不平, 2 故障, 3 未齐, 4 拒收或存疑, 5 待核(仅 --strict), 6 另一对账正在进行; 多个渠道取最大者。"
 
 func reconCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "recon",
-		Short:   "对账结果",
-		Example: "  qianzhi recon show --config run/demo/qianzhi.yaml\n  tail -F run/demo/data/recon/live.log",
+		Use:   "recon",
+		Short: "对账: 运行, 结果, 差异, 演练, 文件规格",
+		Long:  "对账的运行与结果。报告第一行与最后一行即结论; 每次输入变化产生新版本 r1, r2…, 旧版本不变。\n\n" + reconExits,
+		Example: "  qianzhi recon run --day 20261120 --journal lines.csv --mis MIS.txt --bank DZ.txt --spec bank=bank-lines\n" +
+			"  qianzhi recon show --config run/demo/qianzhi.yaml\n  tail -F run/demo/data/recon/live.log",
 	}
-	var file, day, channel string
-	show := &cobra.Command{
+	c.AddCommand(reconShow(), reconRun(), reconList(), reconDiff(), reconOpen(), reconStatus(), reconWait(), reconSpec(), reconDrill())
+	return c
+}
+
+// reports is where reports lie: of a configuration, or a folder.
+type reports struct{ file, dir, day, channel string }
+
+func (r *reports) flags(c *cobra.Command, day string) {
+	configOr(c, &r.file)
+	c.Flags().StringVar(&r.dir, "dir", "", "报告目录, 代替配置中的目录")
+	c.Flags().StringVar(&r.day, "day", "", day)
+	c.Flags().StringVar(&r.channel, "channel", "", "渠道, 缺省为全部")
+}
+
+// configOr is the configuration of a command that can do without.
+func configOr(c *cobra.Command, file *string) {
+	c.Flags().StringVar(file, "config", "", "配置文件")
+}
+
+func (r *reports) root() (string, error) {
+	switch {
+	case r.dir != "":
+		return r.dir, nil
+	case r.file == "":
+		return "", errors.New("--config 或 --dir: 必须给出其一")
+	}
+	c, err := app.Load(r.file)
+	if err != nil {
+		return "", err
+	}
+	return c.Reports(), nil
+}
+
+// latest returns the folders <day>/<channel> that have a report, those of the
+// newest day when none is named.
+func (r *reports) latest() ([]string, error) {
+	root, err := r.root()
+	if err != nil {
+		return nil, err
+	}
+	names, err := filepath.Glob(filepath.Join(root, orAny(r.day), orAny(r.channel), "latest", "result.json"))
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return nil, errors.New("没有对账报告")
+	}
+	sort.Strings(names)
+	newest := dayOf(names[len(names)-1])
+	var out []string
+	for _, n := range names {
+		if r.day != "" || dayOf(n) == newest {
+			out = append(out, filepath.Dir(filepath.Dir(n)))
+		}
+	}
+	return out, nil
+}
+
+// dayOf returns the folder of a report's day.
+func dayOf(result string) string { return filepath.Dir(filepath.Dir(filepath.Dir(result))) }
+
+func reconShow() *cobra.Command {
+	var r reports
+	var version string
+	c := &cobra.Command{
 		Use:   "show",
 		Short: "显示对账报告, 缺省为最近一天的全部渠道",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := app.Load(file)
+			homes, err := r.latest()
 			if err != nil {
 				return err
 			}
-			names, err := filepath.Glob(filepath.Join(c.Reports(), orAny(day), orAny(channel), "latest", "report.txt"))
-			if err != nil {
-				return err
-			}
-			if len(names) == 0 {
-				return errors.New("没有对账报告")
-			}
-			sort.Strings(names)
-			newest := filepath.Dir(filepath.Dir(filepath.Dir(names[len(names)-1])))
-			for _, n := range names {
-				if day == "" && filepath.Dir(filepath.Dir(filepath.Dir(n))) != newest {
-					continue
-				}
-				b, err := os.ReadFile(n)
+			for _, h := range homes {
+				b, err := os.ReadFile(filepath.Join(h, version, "report.txt"))
 				if err != nil {
 					return err
 				}
@@ -51,49 +105,8 @@ func reconCommand() *cobra.Command {
 			return nil
 		},
 	}
-	config(show, &file)
-	show.Flags().StringVar(&day, "day", "", "账务日期 YYYYMMDD")
-	show.Flags().StringVar(&channel, "channel", "", "渠道")
-	c.AddCommand(show, reconRun())
-	return c
-}
-
-func reconRun() *cobra.Command {
-	var file, day string
-	c := &cobra.Command{
-		Use:   "run",
-		Short: "请运行中的守护进程对一天的账",
-		Long:  "请运行中的守护进程对一天的账, 显示每个渠道的结论与报告位置。\n退出码: 0 平, 1 不平, 2 故障, 3 未齐, 4 拒收或存疑; 多个渠道取最大者。",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := pay.ParseDay(day)
-			if err != nil {
-				return fmt.Errorf("--day: %w", err)
-			}
-			client, err := daemon(file)
-			if err != nil {
-				return err
-			}
-			runs, err := client.Reconcile(cmd.Context(), d)
-			if err != nil {
-				return err
-			}
-			worst := 0
-			for _, r := range runs {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %s r%d %s %s\n", r.Verdict, r.Channel, r.Version, r.Report, r.Why)
-				worst = max(worst, r.Exit)
-			}
-			if worst > 0 {
-				return &exitError{code: worst}
-			}
-			return nil
-		},
-	}
-	config(c, &file)
-	c.Flags().StringVar(&day, "day", "", "账务日期 YYYYMMDD (必需)")
-	if err := c.MarkFlagRequired("day"); err != nil {
-		panic(err) // the flag was defined above
-	}
+	r.flags(c, "账务日期 YYYYMMDD")
+	c.Flags().StringVar(&version, "version", "latest", "版本, 例如 r1")
 	return c
 }
 

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -17,11 +20,12 @@ func simCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sim",
 		Short: "模拟银行、银联中心或营销系统, 可按脚本出错",
-		Long: "按链路文件模拟对方: bank 发报文, posp 与 mis 监听并应答。\n" +
+		Long: "按链路文件模拟对方: bank 发报文, posp、mis 与 card 监听并应答, 各有自己的账。\n" +
 			"故障可按交易、次数、流水或户号触发, 用来在上线前演练超时、断线与重复。",
 	}
 	c.AddCommand(simBankCommand(), simHostCommand("posp", "模拟银联中心: 凡扣款都同意, 记得每一笔", 0),
-		simHostCommand("mis", "模拟营销系统: 有用户与账单, 销账后不再欠费", 1000))
+		simHostCommand("mis", "模拟营销系统: 有用户与账单, 销账后不再欠费", 1000),
+		simHostCommand("card", "模拟卡表系统: 售电, 给写卡数据, 记写卡结果", 0))
 	return c
 }
 
@@ -34,8 +38,9 @@ const faultHelp = "故障规则为 条件:故障, 可重复, 先符合者为准�
 const maxTerminals = 10000
 
 func simHostCommand(name, short string, customers int) *cobra.Command {
-	var link, listen string
+	var link, listen, book, replyTo, replyListen string
 	var keys, faults []string
+	promises := peer.Promises{Dedupe: true, Status: true}
 	c := &cobra.Command{
 		Use:     name,
 		Short:   short,
@@ -48,10 +53,7 @@ func simHostCommand(name, short string, customers int) *cobra.Command {
 				return fmt.Errorf("--fault: %w", err)
 			}
 			l, d, err := assemble(link, keys, maxTerminals)
-			switch {
-			case l != nil && l.Transport != "tcp":
-				return fmt.Errorf("%s: 只能模拟 tcp 链路的应答端", l.ID)
-			case err != nil:
+			if err != nil {
 				return err
 			}
 			ln, err := net.Listen("tcp", listen)
@@ -63,20 +65,68 @@ func simHostCommand(name, short string, customers int) *cobra.Command {
 			if customers > 0 {
 				notes.line(fmt.Sprintf("用户 %s 至 %s, 各欠 301.50 元", peer.Account(0), peer.Account(customers-1)))
 			}
-			h := &peer.Host{Dialect: d, Handler: peer.NewLedger(customers), Script: script, Now: time.Now, Pause: pause, Note: notes.line}
-			return h.Serve(cmd.Context(), ln)
+			books, err := openBook(book)
+			if err != nil {
+				return err
+			}
+			promises.Booked = books.add
+			h := &peer.Host{Dialect: d, Script: script, Now: time.Now, Pause: pause, Note: notes.line}
+			if h.Handler = peer.NewLedger(customers, promises); name == "card" {
+				h.Handler = peer.NewMeters(promises)
+			}
+			if h.Replies, err = line(cmd.Context(), replyTo, replyListen, "应答", notes.line); err != nil {
+				return err
+			}
+			if l.Transport == "http" {
+				return errors.Join(h.ServeWeb(cmd.Context(), ln, l), books.close())
+			}
+			return errors.Join(h.Serve(cmd.Context(), ln), books.close())
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&link, "link", "", "链路文件, 或随附链路的名字 (必需)")
 	f.StringVar(&listen, "listen", "127.0.0.1:0", "监听地址")
+	f.StringVar(&replyTo, "reply-to", "", "应答走另一条连接: 连接此地址发应答")
+	f.StringVar(&replyListen, "reply-listen", "", "应答走另一条连接: 在此地址等对方来连接")
 	f.StringArrayVar(&keys, "key", nil, "链路角色的密钥 角色=文件, 可重复")
 	f.StringArrayVar(&faults, "fault", nil, "故障规则, 可重复")
+	f.BoolVar(&promises.Dedupe, "dedupe", true, "同一流水只生效一次, 重发答同样结果")
+	f.BoolVar(&promises.Status, "status", true, "应答按流水的结果查询")
+	f.StringVar(&book, "book", "", "每次记账追加一行 JSON 到这个文件")
 	if customers > 0 {
 		f.IntVar(&customers, "customers", customers, "用户数")
 	}
 	require(c, "link")
 	return c
+}
+
+// book is a file with one line for each change of a simulated host's books.
+type book struct {
+	f   *os.File
+	err error
+}
+
+// openBook opens the file for appending; without a name it takes nothing.
+func openBook(name string) (*book, error) {
+	if name == "" {
+		return &book{}, nil
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	return &book{f: f}, err
+}
+
+// add is called under the ledger's lock, one at a time.
+func (b *book) add(e peer.Booking) {
+	if b.f != nil {
+		b.err = errors.Join(b.err, json.NewEncoder(b.f).Encode(e))
+	}
+}
+
+func (b *book) close() error {
+	if b.f == nil {
+		return nil
+	}
+	return errors.Join(b.err, b.f.Close())
 }
 
 func require(c *cobra.Command, flags ...string) {

@@ -13,9 +13,10 @@ import (
 )
 
 type bankFlags struct {
-	link, to, script string
-	keys             []string
-	timeout          time.Duration
+	far
+	link, script string
+	keys         []string
+	timeout      time.Duration
 }
 
 func simBankCommand() *cobra.Command {
@@ -26,20 +27,21 @@ func simBankCommand() *cobra.Command {
 		Long: "按脚本逐条发报文并等候应答; 没有脚本时, 链路的每种操作各发一条示例。\n" +
 			"脚本每行一条: 操作 名=值...。名: account、amount(元)、serial、date、original、bill(应收标识:年月:元, 可重复)、\n" +
 			"fault(bad-seal、garbage、half-char、cut、duplicate、trickle)、expect(结论或码; none 为没有可信的应答)及任一业务字段。\n" +
-			"serial=last 与 original=last 指上一笔缴费; # 之后为注释。\n退出码: 0 全如预期, 1 有不符, 2 用法或配置有误。",
+			"serial=last 与 original=last 指上一笔缴费; # 之后为注释。\n" +
+			"--listen 用于由前置来连接的银行, --reply-to 与 --reply-listen 用于请求与应答分走两条连接的银行。\n退出码: 0 全如预期, 1 有不符, 2 用法或配置有误。",
 		Example: "  qianzhi sim bank --link bank-fixed --to 127.0.0.1:7002\n  qianzhi sim bank --link my-bank.yaml --to 127.0.0.1:7002 --script day.txt\n\n" +
-			"  # day.txt\n  query account=0512000001 expect=approved\n  pay account=0512000001 amount=301.50 expect=ok\n" +
+			"  qianzhi sim bank --link my-bank.yaml --listen :7002 --reply-listen :7003   # 两条连接都由前置来连\n\n  # day.txt\n  query account=0512000001 expect=approved\n  pay account=0512000001 amount=301.50 expect=ok\n" +
 			"  pay account=0512000001 amount=301.50 serial=last expect=ok\n  reverse account=0512000001 amount=301.50 original=last expect=approved",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.link, "link", "", "链路文件, 或随附链路的名字 (必需)")
-	f.StringVar(&o.to, "to", "", "对方地址 主机:端口 (必需)")
+	o.far.flags(f)
 	f.StringVar(&o.script, "script", "", "脚本文件, - 为标准输入")
 	f.StringArrayVar(&o.keys, "key", nil, "链路角色的密钥 角色=文件, 可重复")
 	f.DurationVar(&o.timeout, "timeout", time.Minute, "等候一条应答的时间")
-	require(c, "link", "to")
+	require(c, "link")
 	return c
 }
 
@@ -57,12 +59,13 @@ func (o *bankFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	c, err := dial(l, d, o.to)
+	note := func(s string) { fmt.Fprintln(cmd.OutOrStdout(), s) }
+	c, err := o.client(cmd.Context(), l, d, note)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	b := &peer.Bank{Client: c, Now: time.Now, Timeout: o.timeout, Note: func(s string) { fmt.Fprintln(cmd.OutOrStdout(), s) }}
+	b := &peer.Bank{Client: c, Now: time.Now, Timeout: o.timeout, Note: note}
 	wrong, err := b.Play(cmd.Context(), steps)
 	switch {
 	case err != nil:

@@ -86,6 +86,10 @@ func specCheckCommand() *cobra.Command {
 		Example: "  qianzhi spec check my-bank.yaml\n  qianzhi spec check conf/links/*.yaml",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			schema, err := spec.NewSchema()
+			if err != nil {
+				return err
+			}
 			for _, arg := range args {
 				l, err := spec.Load(linkName(arg), openLink)
 				if err != nil {
@@ -97,6 +101,9 @@ func specCheckCommand() *cobra.Command {
 				}
 				if _, err := l.Headers(); err != nil {
 					return conf.InFile(arg, err)
+				}
+				if err := schema.Check(linkName(arg), openLink); err != nil {
+					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: 正确, %s, %d 个交易, %d 行应答码\n", arg, l.Codecs.Name(), len(l.Messages), len(l.Codes))
 				hints(cmd.OutOrStdout(), l, d)

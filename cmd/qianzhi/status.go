@@ -27,7 +27,7 @@ func statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "status",
 		Short:   "运行中的守护进程一览",
-		Long:    "运行中的守护进程一览: 账务日期、未决笔数、各链路与对方系统、不正常之处。\n有致命问题(不能受理缴费)时退出码为 1。",
+		Long:    "运行中的守护进程一览: 账务日期与日切状态、工作日、未决笔数、各链路与对方系统、不正常之处。\n有致命问题(不能受理缴费)时退出码为 1。",
 		Example: "  qianzhi status --config /etc/qianzhi/qianzhi.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -60,9 +60,24 @@ func statusCommand() *cobra.Command {
 	return c
 }
 
+// dayLine says in which phase the day is and whether banks work on it.
+func dayLine(st *admin.Status) string {
+	phase, kind := "交易中", "工作日"
+	if st.Cutting != 0 {
+		phase = fmt.Sprintf("日切中 → %s", st.Cutting)
+	}
+	if !st.Workday {
+		kind = "休息日"
+	}
+	if st.Holiday != "" {
+		kind = "节假日 " + st.Holiday
+	}
+	return fmt.Sprintf("%s  %s  下一工作日 %s  下次日切 %s", phase, kind, st.Next, st.CutAt.Format("2006-01-02 15:04"))
+}
+
 func showStatus(cmd *cobra.Command, st *admin.Status) error {
 	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "账务日期 %s  未决 %d 笔\n", st.Day, st.Unknown)
+	fmt.Fprintf(out, "账务日期 %s  未决 %d 笔\n%s\n", st.Day, st.Unknown, dayLine(st))
 	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "链路\t地址\t连接\t成功\t拒绝\t未知\t拒收\t忙")
 	for _, l := range st.Links {

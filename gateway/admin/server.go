@@ -26,6 +26,8 @@ import (
 type Control interface {
 	// Cut ends the running accounting day and begins next.
 	Cut(ctx context.Context, next pay.Day) error
+	// Note writes into the journal what somebody did.
+	Note(ctx context.Context, text string) error
 	// Reconcile runs the reconciliation of a day.
 	Reconcile(ctx context.Context, day pay.Day) ([]Run, error)
 }
@@ -50,6 +52,12 @@ type Problem struct {
 // Status is the daemon in one look.
 type Status struct {
 	Day      pay.Day   `json:"day"`
+	Phase    string    `json:"phase"`             // trading or cutting
+	Cutting  pay.Day   `json:"cutting,omitempty"` // the day that begins when the cut is done
+	CutAt    time.Time `json:"cut_at"`            // when the running day ends by schedule
+	Workday  bool      `json:"workday"`           // do banks work on the running day
+	Holiday  string    `json:"holiday,omitempty"` // its name
+	Next     pay.Day   `json:"next_workday"`
 	Node     uint8     `json:"node"`
 	Unknown  int       `json:"unknown"` // payments in doubt
 	Links    []Link    `json:"links"`
@@ -168,6 +176,7 @@ func (s *Server) server(orders bool) *http.Server {
 		mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.say(w, http.StatusOK, s.o.Status()) })
 		mux.HandleFunc("POST /v1/day/cut", s.cut)
 		mux.HandleFunc("POST /v1/recon/run", s.reconcile)
+		mux.HandleFunc("POST /v1/journal/note", s.note)
 	}
 	return &http.Server{Handler: http.MaxBytesHandler(mux, maxBody), ReadTimeout: patient, ReadHeaderTimeout: patient, IdleTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug)}
@@ -270,14 +279,37 @@ func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) {
 	s.say(w, http.StatusOK, runs)
 }
 
-func (s *Server) day(w http.ResponseWriter, r *http.Request) (pay.Day, bool) {
-	var o order
+// note takes an act that people answer for; it is done only after the note is
+// durable.
+func (s *Server) note(w http.ResponseWriter, r *http.Request) {
+	var n struct {
+		Text string `json:"text"`
+	}
+	if err := decode(r, &n); err != nil || n.Text == "" {
+		s.fail(w, http.StatusBadRequest, errors.Join(err, errors.New("want a text")))
+		return
+	}
+	if err := s.o.Control.Note(r.Context(), n.Text); err != nil {
+		s.fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	s.say(w, http.StatusOK, struct{}{})
+}
+
+// decode reads the body of an order to its end.
+func decode(r *http.Request, into any) error {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
-	err := dec.Decode(&o)
-	if err == nil {
-		_, err = io.Copy(io.Discard, r.Body)
+	if err := dec.Decode(into); err != nil {
+		return err
 	}
+	_, err := io.Copy(io.Discard, r.Body)
+	return err
+}
+
+func (s *Server) day(w http.ResponseWriter, r *http.Request) (pay.Day, bool) {
+	var o order
+	err := decode(r, &o)
 	var day pay.Day
 	if err == nil {
 		day, err = pay.ParseDay(o.Day)

@@ -19,9 +19,17 @@ import (
 
 // boss takes orders and remembers them.
 type boss struct {
-	mu   sync.Mutex
-	cuts []pay.Day
-	err  error
+	mu    sync.Mutex
+	cuts  []pay.Day
+	notes []string
+	err   error
+}
+
+func (b *boss) Note(_ context.Context, text string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.notes = append(b.notes, text)
+	return b.err
 }
 
 func (b *boss) Cut(_ context.Context, next pay.Day) error {
@@ -147,6 +155,12 @@ func TestOrders(t *testing.T) {
 	}
 	if code, _ := b.call(true, http.MethodPost, "/v1/day/cut", `{"day":"`+strings.Repeat(" ", maxBody)+`"}`); code != http.StatusBadRequest {
 		t.Errorf("a body beyond the limit: got %d", code)
+	}
+	if code, text := b.call(true, http.MethodPost, "/v1/journal/note", `{"text":"导出原文"}`); code != 200 || len(b.boss.notes) != 1 || b.boss.notes[0] != "导出原文" {
+		t.Errorf("got %d %s, %v", code, text, b.boss.notes)
+	}
+	if code, _ := b.call(true, http.MethodPost, "/v1/journal/note", `{"text":""}`); code != http.StatusBadRequest {
+		t.Errorf("an empty note: got %d", code)
 	}
 	b.boss.err = errors.New("20261121 is running")
 	if code, text := b.call(true, http.MethodPost, "/v1/day/cut", `{"day":"20261121"}`); code != http.StatusConflict || !strings.Contains(text, "is running") {

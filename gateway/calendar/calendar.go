@@ -1,5 +1,6 @@
 // Package calendar says which accounting day a moment belongs to, when the day
-// is cut and when a recurring job is due. It holds no clock.
+// is cut, on which days banks work, and when a recurring job or a parked payment
+// is due. It holds no clock.
 package calendar
 
 import (
@@ -16,6 +17,10 @@ import (
 type Options struct {
 	Zone string `yaml:"zone"` // IANA name, for example Asia/Shanghai
 	Cut  string `yaml:"cut"`  // HH:MM at which the next accounting day begins; 24:00 is midnight
+
+	// Holidays is the file of public holidays and make-up working days; whoever
+	// opens files gives it to With. Empty: Monday to Friday are working days.
+	Holidays string `yaml:"holidays"`
 }
 
 // Check reports the first setting that cannot work.
@@ -26,8 +31,9 @@ func (o *Options) Check() error {
 
 // Calendar is immutable and safe for concurrent use.
 type Calendar struct {
-	loc *time.Location
-	cut time.Duration // before midnight, 0 when the day ends at 24:00
+	loc      *time.Location
+	cut      time.Duration // before midnight, 0 when the day ends at 24:00
+	holidays Holidays
 }
 
 // New builds a calendar.

@@ -57,7 +57,8 @@ func TestDaysTileTime(t *testing.T) {
 }
 
 func TestCheckRefuses(t *testing.T) {
-	for _, o := range []Options{{}, {"Asia/Nowhere", "24:00"}, {"UTC", ""}, {"UTC", "25:00"}, {"UTC", "24:01"}, {"UTC", "7:00"}, {"UTC", "03:00"}, {"UTC", "23:60"}} {
+	for _, o := range []Options{{}, {Zone: "Asia/Nowhere", Cut: "24:00"}, {Zone: "UTC"}, {Zone: "UTC", Cut: "25:00"}, {Zone: "UTC", Cut: "24:01"}, {Zone: "UTC", Cut: "7:00"},
+		{Zone: "UTC", Cut: "03:00"}, {Zone: "UTC", Cut: "23:60"}} {
 		if err := o.Check(); err == nil {
 			t.Errorf("%+v: accepted", o)
 		}

@@ -64,16 +64,24 @@ type Server struct {
 	ln    net.Listener
 }
 
+// NewHandler builds what answers requests, for a server of somebody else's.
+func NewHandler(o Options) (http.Handler, error) { return unbound(o) }
+
+func unbound(o Options) (*Server, error) {
+	return &Server{o: o, slots: make(chan struct{}, max(0, o.InFlight))}, o.Check()
+}
+
 // New binds the address; nothing is accepted until Run.
 func New(o Options) (*Server, error) {
-	if err := o.Check(); err != nil {
+	s, err := unbound(o)
+	if err != nil {
 		return nil, err
 	}
 	ln, err := net.Listen("tcp", o.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	s := &Server{o: o, ln: netutil.LimitListener(ln, o.Conns), slots: make(chan struct{}, o.InFlight)}
+	s.ln = netutil.LimitListener(ln, o.Conns)
 	s.srv = &http.Server{Handler: s, ReadTimeout: o.Read, ReadHeaderTimeout: o.Read, IdleTimeout: o.Idle,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
 	return s, nil

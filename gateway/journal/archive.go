@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -82,20 +81,19 @@ func (q *Query) Match(e *pay.Entry) bool {
 		(q.Since.IsZero() || !e.At.Before(q.Since)) && (q.Until.IsZero() || e.At.Before(q.Until))
 }
 
-// ErrTooMany reports a search in a log without an index that finds more than
-// it can look at.
+// ErrTooMany reports a search in rows without an index that finds more than it
+// can look at.
 var ErrTooMany = errors.New("journal: more payments may fit than can be looked at; add an account, a serial, a card or a narrower time")
 
-// Find yields the payments that are wanted, newest first, and returns the day
-// whose log it looked at last: the payments are shown as of its end. A closed
-// day answers from its index; one without, such as the running day, is scanned.
+// Find yields the payments that are wanted, newest first within what one index
+// covers, and returns the day whose log it looked at last: the payments are
+// shown as of its end. A closed day answers from its index, the running one from
+// its segments and the few rows that are in none.
 func (a *Archive) Find(ctx context.Context, q Query, yield func(*pay.Entry) bool) (pay.Day, error) {
-	f := finder{Archive: a, q: q, open: map[pay.Day]*index{}, moved: map[pay.ID]bool{}, yield: yield}
+	f := finder{Archive: a, q: q, moved: map[pay.ID]bool{}, yield: yield}
 	defer f.close()
 	logs := slices.DeleteFunc(a.Days(), func(d pay.Day) bool { return d < q.From || q.Closed && d == a.j.day })
-	slices.Reverse(logs)
-	f.logs = logs
-	for _, log := range logs {
+	for _, log := range slices.Backward(logs) {
 		if f.done {
 			break
 		}
@@ -106,62 +104,67 @@ func (a *Archive) Find(ctx context.Context, q Query, yield func(*pay.Entry) bool
 	if len(logs) == 0 {
 		return 0, nil
 	}
-	return logs[0], nil
+	return logs[len(logs)-1], nil
 }
 
 // finder is one call of Find.
 type finder struct {
 	*Archive
-	q     Query
-	logs  []pay.Day // newest first
-	open  map[pay.Day]*index
-	moved map[pay.ID]bool // payments with rows in a log that was scanned
-	found int
-	done  bool
-	yield func(*pay.Entry) bool
+	q      Query
+	opened []*indexSet
+	newer  []*index        // that were searched
+	moved  map[pay.ID]bool // payments with rows in a part of a log that was scanned
+	found  int
+	done   bool
+	yield  func(*pay.Entry) bool
 }
 
 func (f *finder) close() {
-	for _, x := range f.open {
-		if x != nil {
-			_ = x.close() // it was only read
-		}
+	for _, s := range f.opened {
+		_ = s.close() // it was only read
 	}
 }
 
-// index returns the index of a log, nil where there is none.
-func (f *finder) index(log pay.Day) (*index, error) {
-	if x, known := f.open[log]; known {
-		return x, nil
-	}
-	x, err := openIndex(f.j.o.Dir, log)
-	if errors.Is(err, os.ErrNotExist) {
-		x, err = nil, nil
-	}
-	if err == nil {
-		f.open[log] = x
-	}
-	return x, err
-}
-
+// search looks through one log, the newest rows first.
 func (f *finder) search(ctx context.Context, log pay.Day) error {
-	x, err := f.index(log)
+	set, err := openSet(f.j.o.Dir, log)
 	if err != nil {
 		return err
 	}
-	if x == nil {
-		return f.scan(ctx, log)
+	f.opened = append(f.opened, set)
+	if !set.whole {
+		if err := f.scan(ctx, log, set); err != nil {
+			return err
+		}
 	}
+	for _, x := range slices.Backward(set.x) {
+		if f.done {
+			break
+		}
+		if err := f.look(ctx, log, x); err != nil {
+			return err
+		}
+		f.newer = append(f.newer, x)
+	}
+	return nil
+}
+
+// look searches what one index covers.
+func (f *finder) look(ctx context.Context, log pay.Day, x *index) error {
 	from, to := 0, x.n
 	if !f.q.Since.IsZero() || !f.q.Until.IsZero() {
 		from, to = x.between(nano(f.q.Since, -1<<63), nano(f.q.Until, 1<<63-1))
 	}
-	if f.q.To != 0 && log > f.q.To {
-		to = min(to, x.carried) // the log's own payments are of a later day
+	if f.q.From != 0 {
+		from = max(from, x.behind(pay.ID{Day: f.q.From}))
+	}
+	if f.q.To != 0 {
+		to = min(to, x.behind(pay.ID{Day: f.q.To.Add(1)}))
 	}
 	want := f.keys()
+	var err error
 	x.search(&want, min(from, to), to, func(s *summary) bool {
-		if !f.stamped(s.id) || f.later(log, s.id) {
+		if !f.stamped(s.id) || f.later(s.id) {
 			return true
 		}
 		err = f.tell(ctx, spot{log, s.last}, s.id)
@@ -192,23 +195,13 @@ func (f *finder) keys() (want [keys]uint64) {
 	return want
 }
 
-// later reports whether a newer log of the search has rows of the payment,
-// which was told there if it is wanted.
-func (f *finder) later(log pay.Day, id pay.ID) bool {
-	if f.moved[id] {
-		return true
-	}
-	for _, newer := range f.logs {
-		if newer <= log {
-			return false
-		}
-		if x := f.open[newer]; x != nil {
-			if _, there := x.find(id); there {
-				return true
-			}
-		}
-	}
-	return false
+// later reports whether the payment has rows in what was searched before, where
+// it was told if it is wanted.
+func (f *finder) later(id pay.ID) bool {
+	return f.moved[id] || slices.ContainsFunc(f.newer, func(x *index) bool {
+		_, there := x.find(id)
+		return there
+	})
 }
 
 // tell reads a payment from its log and yields it if it is wanted.

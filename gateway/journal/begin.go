@@ -130,7 +130,7 @@ func (j *Journal) begin(a *asking) (finding, error) {
 	case blocker != nil:
 		e.State, e.Code, e.Note = pay.Fail, pay.CodeBlocked, "前笔 "+blocker.entry.ID.Serial(j.o.Node)
 	case req.Op != pay.Reverse:
-		e.State = pay.Jrnl
+		e.State, e.Original = pay.Jrnl, a.in.Of
 	case req.Original != nil:
 		orig := j.find(&a.lookup, a.original, func(e *pay.Entry) bool { return e.Req.Ref == *req.Original })
 		if len(a.missing) > 0 {

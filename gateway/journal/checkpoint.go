@@ -38,18 +38,22 @@ func statement(node uint8, day pay.Day, row uint64, sum [32]byte) []byte {
 // out.
 func signatures(dir string, day pay.Day) string { return filepath.Join(dir, day.String()+".sig") }
 
-// appendCheckpoint adds a line to a day's file. The line begins on a new one,
-// whatever a process that died left there.
-func appendCheckpoint(name string, c *checkpoint, sync bool) error {
+// appendCheckpoint adds a line to a day's file, durably: were it lost together
+// with the rows that it covers, nothing would show that they are gone. The line
+// begins on a new one, whatever a process that died left there.
+func appendCheckpoint(name string, c *checkpoint) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "\n%d %x %x", c.row, c.sum, c.sig)
-	if sync && err == nil {
-		err = f.Sync()
+	info, err := f.Stat()
+	if err == nil {
+		_, err = fmt.Fprintf(f, "\n%d %x %x", c.row, c.sum, c.sig)
 	}
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil && info.Size() == 0 {
+		err = syncDir(filepath.Dir(name)) // it may be new
+	}
+	return err
 }
 
 // parseCheckpoint reads one line whose signature proves true.
@@ -111,7 +115,7 @@ func lastCheckpoint(dir string, node uint8, day pay.Day, key *gm.PublicKey) chec
 }
 
 // sign puts a checkpoint at the end of the running log's chain.
-func (j *Journal) sign(sync bool) error {
+func (j *Journal) sign() error {
 	w := &j.w
 	if w.chain.row == w.signed {
 		return nil
@@ -121,7 +125,7 @@ func (j *Journal) sign(sync bool) error {
 	if c.sig, err = j.o.Signer.Sign([]byte(gm.DefaultID), statement(j.o.Node, w.log, c.row, c.sum)); err != nil {
 		return err
 	}
-	if err := appendCheckpoint(signatures(j.o.Dir, w.log), &c, sync); err != nil {
+	if err := appendCheckpoint(signatures(j.o.Dir, w.log), &c); err != nil {
 		return err
 	}
 	w.signed, w.signedAt = c.row, j.o.Now()

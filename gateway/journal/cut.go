@@ -32,6 +32,22 @@ func (j *Journal) Cut(ctx context.Context, next pay.Day) error {
 	if day := j.Day(); next <= day {
 		return fmt.Errorf("journal: cut to %s, but %s is running", next, day)
 	}
+	j.cutting(next)
+	err := j.runCut(ctx, next)
+	if !errors.Is(err, ErrCutting) { // else it goes on by itself
+		j.cutting(0)
+	}
+	return err
+}
+
+// cutting says which day is about to begin, 0 for none.
+func (j *Journal) cutting(next pay.Day) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.Cutting = next
+}
+
+func (j *Journal) runCut(ctx context.Context, next pay.Day) error {
 	w, err := j.store.Writer(ctx, next) // the log is made while payments go on
 	if err == nil {
 		err = w.Close()
@@ -103,6 +119,7 @@ func (j *Journal) finishCut(ctx context.Context, c *cut) {
 	j.rise()
 	j.mu.Lock()
 	j.openGate()
+	j.stats.Cutting = 0
 	j.mu.Unlock()
 	select {
 	case j.closed <- struct{}{}:
@@ -190,7 +207,7 @@ func (j *Journal) signLast() error {
 	if j.w.log == 0 {
 		return nil
 	}
-	return j.sign(true)
+	return j.sign()
 }
 
 // first makes the first row of a log: the previous log's day, last row and
@@ -234,7 +251,7 @@ func (j *Journal) install(day pay.Day, carry []*held, skip uint64) {
 		j.mem.byID[is.entry.ID] = &is
 		j.mem.byRow[is.row] = &is
 	}
-	j.day, j.durable = day, uint64(len(carry)+2)
+	j.day, j.durable, j.indexed = day, uint64(len(carry)+2), 0
 	j.next = max(j.durable+1, skip)
 }
 

@@ -168,6 +168,7 @@ func (d *decoder) entry() (pay.Entry, error) {
 	e.Attempt = uint16(d.uint())
 	e.Wanted = d.flag()
 	e.Original = pay.ID{Day: pay.Day(d.uint()), Row: d.uint()}
+	e.Child = d.text()
 	e.Note = d.text()
 	e.Req = d.request()
 	return e, d.done()

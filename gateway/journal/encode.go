@@ -59,15 +59,29 @@ func appendRequest(dst []byte, r *pay.Request) []byte {
 	if r.Original != nil {
 		dst = appendRef(dst, *r.Original)
 	}
-	dst = appendUint(dst, uint64(len(r.More)))
+	dst = appendUint(dst, uint64(kept(r.More)))
 	for _, f := range r.More {
-		dst = appendText(appendUint(dst, uint64(f.ID)), f.Val)
+		if f.ID.Info().Mask != pay.Never {
+			dst = appendText(appendUint(dst, uint64(f.ID)), f.Val)
+		}
 	}
 	dst = appendFlag(dst, r.Via != nil)
 	if r.Via != nil {
 		dst = appendVia(dst, r.Via)
 	}
 	return dst
+}
+
+// kept counts the values that are stored: tracks, PIN and the like pass through
+// memory on their way to a bank and are never written down.
+func kept(more []pay.Field) int {
+	n := 0
+	for _, f := range more {
+		if f.ID.Info().Mask != pay.Never {
+			n++
+		}
+	}
+	return n
 }
 
 func appendVia(dst []byte, v *pay.Via) []byte {
@@ -96,7 +110,7 @@ func appendEntry(dst []byte, e *pay.Entry) []byte {
 	dst = appendUint(dst, uint64(e.Attempt))
 	dst = appendFlag(dst, e.Wanted)
 	dst = appendUint(appendUint(dst, uint64(e.Original.Day)), e.Original.Row)
-	dst = appendText(dst, e.Note)
+	dst = appendText(appendText(dst, e.Child), e.Note)
 	return appendRequest(dst, e.Req)
 }
 

@@ -14,18 +14,20 @@ import (
 	"qianzhi/protocol/gm"
 )
 
-// The index of a closed log holds one summary for each payment that has rows in
-// it, as the payment stood at the cut: first the carried ones by name, then the
-// day's own in the order of their rows, so that the times ascend throughout.
-// Behind them stands a list for each key: value and number of the summary,
-// sorted. The file ends with the ids of the links and a code over everything
-// under the index key.
+// An index holds one summary for each payment that has rows between two rows of
+// a log, as the payment stood at the second, in the order of names, so that the
+// times ascend as well. Behind them stands a list for each key: value and number
+// of the summary, sorted. The file ends with the ids of the links and a code over
+// everything under the index key.
+//
+// A closed log has one index. A log that is written has one for each of its
+// segments; a payment is told from the newest one that has it.
 //
 // A log is never changed by its index, and what the index says is confirmed
 // against the log before it is told.
 const (
-	indexMagic  = "QZINDEX1"
-	indexHead   = 8 + 8*(3+keys+1)
+	indexMagic  = "QZINDEX2"
+	indexHead   = 8 + 8*(4+keys+1)
 	summarySize = 72
 	entrySize   = 12 // of a key's list
 )
@@ -84,12 +86,12 @@ func packTail(s string) (v uint64) {
 // index is an open index, mapped into memory. The file was renamed into its
 // place when it was complete and is never changed.
 type index struct {
-	b       []byte
-	day     pay.Day
-	n       int // summaries
-	carried int // of them from older days
-	list    [keys][]byte
-	links   []string
+	b        []byte
+	day      pay.Day
+	from, to uint64 // rows that it covers
+	n        int    // summaries
+	list     [keys][]byte
+	links    []string
 }
 
 // ErrIndex reports an index that is not what was written. It can be removed;
@@ -98,8 +100,10 @@ var ErrIndex = errors.New("journal: index is damaged")
 
 // openIndex maps the index of a closed log. The error is os.ErrNotExist where
 // there is none yet.
-func openIndex(dir string, day pay.Day) (*index, error) {
-	f, err := os.Open(indexFile(dir, day))
+func openIndex(dir string, day pay.Day) (*index, error) { return mapIndex(indexFile(dir, day), day) }
+
+func mapIndex(name string, day pay.Day) (*index, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +113,7 @@ func openIndex(dir string, day pay.Day) (*index, error) {
 		return nil, err
 	}
 	if info.Size() < indexHead+32 || info.Size() > 1<<40 {
-		return nil, fmt.Errorf("%w: %s: %d bytes", ErrIndex, day, info.Size())
+		return nil, fmt.Errorf("%w: %s: %d bytes", ErrIndex, name, info.Size())
 	}
 	b, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
@@ -117,7 +121,7 @@ func openIndex(dir string, day pay.Day) (*index, error) {
 	}
 	x := &index{b: b, day: day}
 	if !x.parse() {
-		return nil, errors.Join(fmt.Errorf("%w: %s", ErrIndex, day), x.close())
+		return nil, errors.Join(fmt.Errorf("%w: %s", ErrIndex, name), x.close())
 	}
 	return x, nil
 }
@@ -127,21 +131,21 @@ func (x *index) close() error { return syscall.Munmap(x.b) }
 // parse finds the parts, and reports whether they fill the file.
 func (x *index) parse() bool {
 	u64 := func(i int) int { return int(binary.BigEndian.Uint64(x.b[8+8*i:])) }
-	x.n, x.carried = u64(1), u64(2)
+	x.from, x.to, x.n = uint64(u64(1)), uint64(u64(2)), u64(3)
 	room := len(x.b) - indexHead - 32
-	if string(x.b[:8]) != indexMagic || u64(0) != int(x.day) || x.n < 0 || x.n > room/summarySize || x.carried < 0 || x.carried > x.n {
+	if string(x.b[:8]) != indexMagic || u64(0) != int(x.day) || x.from > x.to || x.n < 0 || x.n > room/summarySize {
 		return false
 	}
 	at := indexHead + x.n*summarySize
 	for k := range x.list {
-		size := u64(3 + k)
+		size := u64(4 + k)
 		if size < 0 || size > x.n || at+size*entrySize > len(x.b)-32 {
 			return false
 		}
 		x.list[k] = x.b[at : at+size*entrySize]
 		at += size * entrySize
 	}
-	names := u64(3 + keys)
+	names := u64(4 + keys)
 	if names < 0 || at+names != len(x.b)-32 {
 		return false
 	}
@@ -164,18 +168,32 @@ func (x *index) summary(i int) summary {
 	return readSummary(x.b[indexHead+i*summarySize : indexHead+(i+1)*summarySize])
 }
 
+func (x *index) id(i int) pay.ID {
+	b := x.b[indexHead+i*summarySize:]
+	return pay.ID{Day: pay.Day(binary.BigEndian.Uint32(b)), Row: binary.BigEndian.Uint64(b[4:])}
+}
+
+// linkOf returns the id of a summary's link.
+func (x *index) linkOf(s *summary) string {
+	if int(s.link) >= len(x.links) {
+		return ""
+	}
+	return x.links[s.link]
+}
+
 func (x *index) at(i int) int64 {
 	return int64(binary.BigEndian.Uint64(x.b[indexHead+i*summarySize+20:]))
 }
 
 // find returns the number of a payment's summary.
 func (x *index) find(id pay.ID) (int, bool) {
-	from, to := 0, x.carried
-	if id.Day == x.day {
-		from, to = x.carried, x.n
-	}
-	i := from + sort.Search(to-from, func(i int) bool { s := x.summary(from + i); return !before(s.id, id) })
-	return i, i < to && x.summary(i).id == id
+	i := x.behind(id)
+	return i, i < x.n && x.id(i) == id
+}
+
+// behind returns the number of the first summary that is not before a name.
+func (x *index) behind(id pay.ID) int {
+	return sort.Search(x.n, func(i int) bool { return !before(x.id(i), id) })
 }
 
 // between returns the summaries that were received in a span of time, the

@@ -25,6 +25,7 @@ type Journal struct {
 	tidy   chan pay.Day   // to the keeper: enough was committed
 	closed chan struct{}  // to the indexer: a log was closed
 	snap   chan struct{}  // to the indexer: a snapshot is due
+	seg    chan struct{}  // to the indexer: a segment's rows are there
 	w      writing        // belongs to the writer
 
 	mu      sync.Mutex // guards what follows; never held across I/O or waits
@@ -36,6 +37,7 @@ type Journal struct {
 	at      int64  // time of the last row
 	filling *batch // takes what is decided now
 	flying  *batch // is being committed; nil when none is
+	indexed uint64 // row up to which the running log is in segments
 	gate    chan struct{}
 	down    error // why nothing can be written at present
 	stats   Stats
@@ -43,16 +45,20 @@ type Journal struct {
 
 // Stats counts what the journal did since it was opened.
 type Stats struct {
-	Pending   int    // rows that wait for a commit
-	Held      int    // payments in memory: undecided, or not yet durable
-	Keys      int    // entries of the table of the running day
-	Rows      uint64 // committed
-	Batches   uint64 // commits
-	Failures  uint64 // commits that failed
-	LastError string // of the last failure, for people
-	Down      bool   // nothing can be written at present
-	Damaged   string // what a start had to cut off, and where it is kept
-	Unindexed int    // closed days without an index; searching them is slow
+	Pending   int     // rows that wait for a commit
+	Held      int     // payments in memory: undecided, or not yet durable
+	Keys      int     // entries of the table of the running day
+	Rows      uint64  // committed
+	Batches   uint64  // commits
+	Failures  uint64  // commits that failed
+	LastError string  // of the last failure, for people
+	Down      bool    // nothing can be written at present
+	Damaged   string  // what a start had to cut off, and where it is kept
+	Cutting   pay.Day // the day that begins as soon as a cut under way is done; 0 while there is none
+	Unindexed int     // closed days without an index; searching them is slow
+	// ClockBehind is how far the clock is behind the last row: it stepped back.
+	ClockBehind time.Duration
+	IndexLag    uint64 // rows of the running log that are in no segment yet
 }
 
 // batch is what one commit makes durable: rows in order, and the decisions
@@ -116,6 +122,8 @@ func (j *Journal) Stats() Stats {
 	if j.flying != nil {
 		s.Pending += len(j.flying.rows)
 	}
+	s.ClockBehind = max(0, time.Duration(j.at-j.o.Now().UnixNano()))
+	s.IndexLag = j.durable - min(j.durable, j.indexed)
 	return s
 }
 

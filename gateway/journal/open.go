@@ -29,7 +29,8 @@ func Open(ctx context.Context, store Store, o Options, today pay.Day) (*Journal,
 		return nil, err
 	}
 	j := &Journal{o: o, store: store, lock: lock, tokens: newTokens(o.IndexKey), keys: keys, loc: o.Now().Location(),
-		wake: make(chan struct{}, 1), tidy: make(chan pay.Day, 1), closed: make(chan struct{}, 1), snap: make(chan struct{}, 1), filling: newBatch(), mem: newMemory()}
+		wake: make(chan struct{}, 1), tidy: make(chan pay.Day, 1), closed: make(chan struct{}, 1), snap: make(chan struct{}, 1), seg: make(chan struct{}, 1),
+		filling: newBatch(), mem: newMemory()}
 	j.reads = readers{store: store, open: map[pay.Day]*shared{}}
 	j.olds = oldTables{proved: map[pay.Day]bool{}}
 	if j.days, err = store.Days(ctx); err == nil {
@@ -77,6 +78,9 @@ func (j *Journal) resume(ctx context.Context, day pay.Day) error {
 	if err != nil {
 		return err
 	}
+	if err := removeSegments(j.o.Dir, day, end.chain.row); err != nil { // they know rows that are gone
+		return err
+	}
 	w, err := j.store.Writer(ctx, day)
 	if err != nil {
 		return err
@@ -84,10 +88,10 @@ func (j *Journal) resume(ctx context.Context, day pay.Day) error {
 	if j.w.w != nil {
 		err = j.w.w.Close()
 	}
-	j.w = writing{log: day, w: w, chain: end.chain, signed: end.signed, signedAt: j.o.Now(), snapped: j.w.snapped}
+	j.w = writing{log: day, w: w, chain: end.chain, signed: end.signed, signedAt: j.o.Now(), snapped: j.w.snapped, grown: end.chain.row}
 	j.mu.Lock()
 	j.mem, j.day = mem, day
-	j.next, j.durable, j.at = end.next, end.chain.row, end.last.At
+	j.next, j.durable, j.at, j.indexed = end.next, end.chain.row, end.last.At, 0
 	j.mu.Unlock()
 	if err != nil {
 		return err

@@ -20,7 +20,10 @@ type Options struct {
 	Signer     *gm.PrivateKey   // signs checkpoints
 	Now        func() time.Time // wall clock
 	SnapRows   int              // rows between two snapshots of the running day; 0 for a million
-	AcceptLoss bool             // start although rows under a signed checkpoint are gone
+	// SegmentRows is how many rows of the running day may be in no index; 0 for
+	// a number that a search reads in some milliseconds.
+	SegmentRows int
+	AcceptLoss  bool // start although rows under a signed checkpoint are gone
 }
 
 // Check reports the first setting that cannot work.

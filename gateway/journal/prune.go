@@ -63,7 +63,7 @@ func (j *Journal) Prune(ctx context.Context, before pay.Day, reason string) ([]p
 				errs = errors.Join(errs, err)
 			}
 		}
-		errs = errors.Join(errs, store.Remove(ctx, day), os.Remove(signatures(j.o.Dir, day)))
+		errs = errors.Join(errs, removeSegments(j.o.Dir, day, 0), store.Remove(ctx, day), os.Remove(signatures(j.o.Dir, day)))
 	}
 	return gone, errs
 }

@@ -44,6 +44,7 @@ type Match struct {
 	Refs                 []uint64 // one of these
 	First                bool     // rows that hold a payment whole: received, reversal, carried
 	Carried              bool     // of these, the carried ones
+	Older                pay.ID   // rows of payments whose names are before this one
 }
 
 // Store keeps one log of rows for each accounting day.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"qianzhi/gateway/pay"
@@ -58,19 +57,19 @@ func (a *Archive) Timeline(ctx context.Context, id pay.ID) (pay.Entry, []Step, e
 
 // lastRow returns the last row of a payment in a log, 0 for none.
 func (a *Archive) lastRow(ctx context.Context, log pay.Day, rd Reader, id pay.ID, ref uint64) (uint64, error) {
-	x, err := openIndex(a.j.o.Dir, log)
-	if err == nil {
-		last := uint64(0)
-		if i, there := x.find(id); there {
-			last = x.summary(i).last
-		}
-		return last, x.close()
-	}
-	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, ErrIndex) {
+	set, err := openSet(a.j.o.Dir, log)
+	if err != nil {
 		return 0, err
 	}
-	last, err := lastRows(ctx, rd, []uint64{ref})
-	return last[id], err
+	last := map[pay.ID]lastRow{}
+	if !set.whole {
+		last, err = lastRows(ctx, rd, set.end()+1, []uint64{ref})
+	}
+	at := last[id].row
+	if s := summaryIn(set.x, id); s != nil && at == 0 {
+		at = s.last
+	}
+	return at, errors.Join(err, set.close())
 }
 
 // history reads the rows of a payment in one log, oldest first.

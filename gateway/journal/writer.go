@@ -20,6 +20,7 @@ type writing struct {
 	signedAt time.Time
 	untidy   int    // rows since the keeper was called
 	snapped  uint64 // row at which a snapshot was asked for last
+	grown    uint64 // row at which a segment was asked for last
 }
 
 const (
@@ -51,7 +52,7 @@ func (j *Journal) Run(ctx context.Context) error {
 		b.finish(ErrClosed)
 	}
 	if err == nil {
-		err = j.sign(true)
+		err = j.sign()
 	}
 	cancel()
 	wg.Wait()
@@ -74,7 +75,7 @@ func (j *Journal) write(ctx context.Context) error {
 			return err
 		}
 		if j.w.chain.row-j.w.signed >= signEvery || j.o.Now().Sub(j.w.signedAt) >= signWithin {
-			if err := j.sign(false); err != nil {
+			if err := j.sign(); err != nil {
 				j.failed(err) // only the proof is late
 			}
 		}
@@ -144,14 +145,21 @@ func (j *Journal) commit(ctx context.Context, b *batch) error {
 		default:
 		}
 	}
-	if c.row-j.w.snapped >= uint64(j.snapRows()) {
-		select {
-		case j.snap <- struct{}{}:
-			j.w.snapped = c.row
-		default:
-		}
-	}
+	remind(j.snap, &j.w.snapped, c.row, j.snapRows())
 	return nil
+}
+
+// remind tells the indexer when so many rows were written since it was told
+// last.
+func remind(who chan struct{}, since *uint64, row uint64, every int) {
+	if row-*since < uint64(every) {
+		return
+	}
+	select {
+	case who <- struct{}{}:
+		*since = row
+	default:
+	}
 }
 
 // landed answers a batch that is durable.
@@ -164,7 +172,9 @@ func (j *Journal) landed(b *batch) {
 	}
 	j.stats.Batches++
 	j.stats.Rows += uint64(len(b.rows))
+	row := j.durable
 	j.mu.Unlock()
+	remind(j.seg, &j.w.grown, row, j.segmentRows())
 	b.finish(nil)
 }
 
@@ -197,7 +207,9 @@ func (j *Journal) failed(err error) {
 
 // repair handles a commit that failed: what was decided on top of it fails, the
 // log is opened anew and read back, and the batch is answered with what proves
-// true. While that is impossible it tries again, up to the end of ctx.
+// true. While that is impossible it tries again, up to the end of ctx. The
+// journal is not called writable again before it has written: a row that says
+// what was the matter.
 func (j *Journal) repair(ctx context.Context, b *batch, cause error) error {
 	j.failed(cause)
 	why := fmt.Errorf("%w: %w", pay.ErrUnwritable, cause)
@@ -208,6 +220,13 @@ func (j *Journal) repair(ctx context.Context, b *batch, cause error) error {
 	}
 	for wait := pauseFirst; ; wait = min(2*wait, pauseMost) {
 		durable, err := j.readBack(ctx, b)
+		if err == nil && !durable {
+			j.undo(b)
+			b.finish(why)
+			b = j.trial(cause)
+			err = j.commit(ctx, b)
+			durable = err == nil
+		}
 		switch {
 		case errors.Is(err, errForeign):
 			b.finish(ErrInDoubt)
@@ -218,11 +237,6 @@ func (j *Journal) repair(ctx context.Context, b *batch, cause error) error {
 			}
 			j.landed(b)
 			return nil
-		case err == nil:
-			j.undo(b)
-			j.rise()
-			b.finish(why)
-			return nil
 		}
 		j.failed(err)
 		if !pause(ctx, wait) {
@@ -230,6 +244,19 @@ func (j *Journal) repair(ctx context.Context, b *batch, cause error) error {
 			return nil
 		}
 	}
+}
+
+// trial is a batch that nobody waits for and that shows whether the log can be
+// written.
+func (j *Journal) trial(cause error) *batch {
+	row := Row{Kind: pay.EvAdmin, Body: appendNote(nil, &pay.Note{Kind: pay.EvAdmin, Text: "流水曾不可写, 已恢复 原因=" + cause.Error()})}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.number(&row)
+	b := newBatch()
+	b.rows = []Row{row}
+	j.flying = b
+	return b
 }
 
 // takeTop removes what was queued behind a batch that failed.

@@ -81,7 +81,7 @@ const (
 	EvMarker             // a further leg's or a repeat's marker
 	EvResult             // a leg's outcome
 	EvState              // a change of the payment's state alone
-	EvWanted             // reverse wanted while a leg is under way
+	EvWanted             // reverse wanted while a leg is under way; with Host: a 撤销 or 退货 of that serial acts on the payment
 	EvAttempt            // the resolver tried and learned nothing
 	EvCarried            // the payment as it stood at the cut, in the new file
 	EvReverse            // a 冲正 received; its original's id or a tombstone
@@ -122,8 +122,9 @@ type Entry struct {
 	Code     Code      // why the payment is in its state
 	Attempt  uint16
 	Due      time.Time
-	Wanted   bool // a reversal waits for the leg under way
-	Original ID   // of a 冲正: what it reverses; zero when a tombstone was laid
+	Wanted   bool   // a reversal waits for the leg under way
+	Original ID     // of a 冲正, 撤销 or 退货: the payment it undoes; zero when a tombstone was laid
+	Child    string // our serial of the 撤销 or 退货 that acts on the payment
 	Note     string
 }
 
@@ -168,7 +169,10 @@ func (e *Entry) Apply(ev *Event) error {
 		}
 	}
 	e.Attempt, e.Due = ev.Attempt, ev.Due
-	if ev.Kind == EvWanted {
+	switch {
+	case ev.Kind == EvWanted && ev.Host != "":
+		e.Child = ev.Host
+	case ev.Kind == EvWanted:
 		e.Wanted = true
 	}
 	if ev.Note != "" {
@@ -176,6 +180,34 @@ func (e *Entry) Apply(ev *Event) error {
 	}
 	return nil
 }
+
+// Leg returns the first leg that is in the state, -1 when there is none.
+func (e *Entry) Leg(s LegState) int {
+	for i := range e.Legs {
+		if e.Legs[i].State == s {
+			return i
+		}
+	}
+	return -1
+}
+
+// Effect reports whether a leg other than the given one has or may have
+// changed its host's books.
+func (e *Entry) Effect(except int) bool {
+	for i := range e.Legs {
+		if i != except && e.Legs[i].State.Effect() {
+			return true
+		}
+	}
+	return false
+}
+
+// Undoes reports whether the payment is a 撤销 or 退货, the child of another.
+func (e *Entry) Undoes() bool { return e.Req.Op == Cancel || e.Req.Op == Refund }
+
+// Taken reports whether the money of the payment is already with its sender, so
+// that nothing about it may be refused finally.
+func (e *Entry) Taken() bool { return e.Req.Via.Funds == Taken && !e.Undoes() }
 
 // Clone returns a copy that shares only the request, which is immutable.
 func (e *Entry) Clone() Entry {
@@ -190,6 +222,7 @@ type Intent struct {
 	Legs  []LegKind // of the product, in order; empty for a 冲正
 	Block bool      // refuse when an unknown payment of the same debt is open
 	Known bool      // only look up: the message may not start anything
+	Of    ID        // of a 撤销 or 退货: the payment it undoes
 	// Refuse is why a new payment is refused: it is written as failed, so that
 	// whoever repeats it hears the same. CodeUnknown refuses nothing.
 	Refuse Code

@@ -97,6 +97,24 @@ const (
 	FLocalDate
 	FLocalTime
 	FCorrelation
+	FCardData
+	FWriteResult
+	FDebitSum
+	FDebitCount
+	FCreditSum
+	FCreditCount
+	FBalanced
+	FForeignDebitSum
+	FForeignDebitCount
+	FForeignCreditSum
+	FForeignCreditCount
+	FForeignBalanced
+	FUploadCount
+	FEntryMode
+	FCardSequence
+	FExpiry
+	FChip
+	FPINFormat
 	fields
 )
 
@@ -158,6 +176,25 @@ var fieldTable = [fields]FieldInfo{
 	FLocalDate:      {"local_date", "本机日期", Public},
 	FLocalTime:      {"local_time", "本机时间", Public},
 	FCorrelation:    {"correlation", "报文关联号", Public},
+	FCardData:       {"card_data", "写卡数据", Public},
+	FWriteResult:    {"write_result", "写卡结果", Public},
+
+	FDebitSum:           {"debit_sum", "借记总金额", Public},
+	FDebitCount:         {"debit_count", "借记总笔数", Public},
+	FCreditSum:          {"credit_sum", "贷记总金额", Public},
+	FCreditCount:        {"credit_count", "贷记总笔数", Public},
+	FBalanced:           {"balanced", "对账结果", Public},
+	FForeignDebitSum:    {"foreign_debit_sum", "外卡借记总金额", Public},
+	FForeignDebitCount:  {"foreign_debit_count", "外卡借记总笔数", Public},
+	FForeignCreditSum:   {"foreign_credit_sum", "外卡贷记总金额", Public},
+	FForeignCreditCount: {"foreign_credit_count", "外卡贷记总笔数", Public},
+	FForeignBalanced:    {"foreign_balanced", "外卡对账结果", Public},
+	FUploadCount:        {"upload_count", "上送笔数", Public},
+	FEntryMode:          {"entry_mode", "服务点输入方式", Public},
+	FCardSequence:       {"card_sequence", "卡序列号", Public},
+	FExpiry:             {"expiry", "卡有效期", Never},
+	FChip:               {"chip", "IC 卡数据", Never},
+	FPINFormat:          {"pin_format", "安全控制信息", Public},
 }
 
 // Info describes the field; an unknown id has no name and masks as Never.

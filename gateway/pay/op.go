@@ -37,6 +37,17 @@ func (o Op) String() string {
 	return "op?"
 }
 
+var opChinese = [...]string{"", "查询欠费", "查询结果", "缴费", "冲正", "撤销", "退货", "购电", "写卡数据", "写卡确认", "签到", "签退", "线路测试",
+	"批结算", "批上送", "对总账", "对明细账"}
+
+// Chinese returns the term for operators.
+func (o Op) Chinese() string {
+	if int(o) < len(opChinese) {
+		return opChinese[o]
+	}
+	return "?"
+}
+
 // ParseOp finds the operation with the given configuration name.
 func ParseOp(name string) (Op, bool) {
 	for i, n := range opNames {
@@ -57,6 +68,9 @@ func (o Op) Money() bool {
 	}
 	return false
 }
+
+// Collects reports whether the operation takes a customer's money.
+func (o Op) Collects() bool { return o == Pay || o == CardPay }
 
 // Kind tells apart messages that carry the same serial on purpose: a reversal
 // repeats the trace number of its sale and still is another message.

@@ -31,7 +31,9 @@ func (c *codec) Append(dst []byte, rec *protocol.Record) ([]byte, error) {
 	for _, i := range c.byID {
 		x := &c.fields[i]
 		var err error
-		if x.loop >= 0 {
+		if x.inner != nil {
+			err = w.buffers(x)
+		} else if x.loop >= 0 {
 			err = w.occurrences(x, &c.loops[x.loop])
 		} else {
 			err = w.line(x, rec.Find(x.id), false)
@@ -81,7 +83,7 @@ func (w *writer) occurrences(x *field, l *loop) error {
 	e := 0
 	for g := next(w.rec, l.id, 0); g >= 0 && g <= last; g = next(w.rec, l.id, g+1) {
 		if err := w.line(x, w.rec.Child(g, x.id), true); err != nil {
-			return inEntry(err, l, e)
+			return inEntry(err, l.name, e)
 		}
 		e++
 	}

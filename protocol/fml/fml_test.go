@@ -183,6 +183,13 @@ func TestSpecRefused(t *testing.T) {
 		{top + "fields: [{name: C}]", "not in the field table"},
 		{top + "fields: [{name: A, mask: x}]", "mask"},
 		{top + "fields: [{name: A, max: 2}]", "belong to a loop"},
+		{top + "  C 3 fml32\nfields: [{name: C}]", "has fields"},
+		{top + "  C 3 fml32\nfields: [{name: C, max: 2, required: true, fields: [{name: A}]}]", "does not repeat"},
+		{top + "  C 3 fml32\nfields: [{name: C, fields: [{name: A}, {name: A}]}]", "twice"},
+		{top + "  C 3 fml32\nfields: [{name: C, fields: [{loop: l, max: 2, fields: [{name: A}]}]}]", "or a buffer"},
+		{top + "  C 3 fml32\n  D 4 fml32\nfields: [{name: C, fields: [{name: D, fields: [{name: A}]}]}]", "within a buffer"},
+		{top + "  C 3 fml32\nfields: [{loop: l, max: 2, fields: [{name: C, fields: [{name: A}]}]}]", "its own max"},
+		{top + "  C 3 view32\n", "not supported"},
 		{top + "fields: [{name: A}, {name: A}]", "twice"},
 		{top + "fields: [{loop: l, fields: [{name: A}]}]", "max"},
 		{top + "fields: [{loop: l, max: 2}]", "fields"},
@@ -205,7 +212,8 @@ func TestSpecRefused(t *testing.T) {
 
 func FuzzFML(f *testing.F) {
 	s := sides(f, "testdata/links/tuxedo-fml.yaml")
-	codecs := []protocol.Codec{s["request"], s["reply"]}
+	codecs := []protocol.Codec{s["request"], s["reply"], buffers(f)}
+	f.Add(byte(2), []byte(withBuffers))
 	cases := wiretest.Load(f, root+"testdata/wire/tuxedo-fml", text.GBK)
 	for i, side := range []string{"request", "reply"} {
 		for _, b := range wiretest.Bodies(cases, side) {
@@ -225,7 +233,7 @@ func FuzzTable(f *testing.F) {
 			return
 		}
 		for name, id := range table.ids {
-			if id.Type() > Carray || table.names[id] != name {
+			if parseType(id.Type().String()) == unknown || table.names[id] != name {
 				t.Fatalf("%s: id %d, %v", name, id, id.Type())
 			}
 		}

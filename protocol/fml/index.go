@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol"
@@ -50,9 +51,8 @@ func (c *codec) Index(f protocol.Frame, rec *protocol.Record) error {
 	}
 	s := c.scratch.Get().(*scratch)
 	defer c.scratch.Put(s)
-	s.places = s.places[:0]
-	clear(s.chains)
-	if err := c.lines(f.Body, s); err != nil {
+	s.reset()
+	if err := c.lines(f.Body, 0, 0, s); err != nil {
 		return err
 	}
 	for i := 0; i < len(c.fields); {
@@ -63,7 +63,11 @@ func (c *codec) Index(f protocol.Frame, rec *protocol.Record) error {
 			i = c.loops[l].to
 			continue
 		}
-		if err := c.occurrence(i, f.Body, s, rec, -1); err != nil {
+		read := c.buffers
+		if c.fields[i].inner == nil {
+			read = c.single
+		}
+		if err := read(i, f.Body, s, rec); err != nil {
 			return err
 		}
 		i++
@@ -71,45 +75,87 @@ func (c *codec) Index(f protocol.Frame, rec *protocol.Record) error {
 	return nil
 }
 
-// lines finds the values.
-func (c *codec) lines(b []byte, s *scratch) error {
-	for at := 0; at < len(b); {
+// single takes a field at the top into the record.
+func (c *codec) single(i int, b []byte, s *scratch, rec *protocol.Record) error {
+	return c.occurrence(i, b, s, rec, -1)
+}
+
+func (s *scratch) reset() {
+	s.places = s.places[:0]
+	clear(s.chains)
+}
+
+// put notes a value of field i.
+func (s *scratch) put(i int, p place) {
+	ch, n := &s.chains[i], len(s.places)
+	s.places = append(s.places, p)
+	if ch.n > 0 {
+		s.places[ch.last].next = n
+	} else {
+		ch.first = n
+	}
+	ch.last = n
+	ch.n++
+}
+
+// take returns the next value of field i, which must have one.
+func (s *scratch) take(i int) place {
+	ch := &s.chains[i]
+	p := s.places[ch.first]
+	ch.first = p.next
+	ch.n--
+	return p
+}
+
+// lines finds the values from at to the end of b. Each line begins with so
+// many tabs.
+func (c *codec) lines(b []byte, at, tabs int, s *scratch) error {
+	for at < len(b) {
+		at += tabs // which stand there, or the buffer would have ended
 		end := bytes.IndexByte(b[at:], '\n')
 		switch {
 		case end < 0:
 			return fail("", len(b), "a line feed behind the last value", "the end of the body", "")
-		case end == 0 && at+1 == len(b):
+		case end == 0 && at+1 == len(b) && tabs == 0:
 			return nil
 		case end == 0:
-			return fail("", at+1, "the end of the body behind an empty line", fmt.Sprintf("%d more bytes", len(b)-at-1), "")
+			return fail("", at+1-tabs, "the end of the body behind an empty line", fmt.Sprintf("%d more bytes", len(b)-at-1+tabs), "")
 		}
 		tab := bytes.IndexByte(b[at:at+end], '\t')
 		if tab <= 0 {
-			return fail("", at, "a name, a tab and a value", fmt.Sprintf("%d bytes", end), "nested buffers are not supported")
+			return fail("", at, "a name, a tab and a value", fmt.Sprintf("%d bytes", end), "")
 		}
 		name := b[at : at+tab]
 		i := c.find(name)
+		behind := at + end + 1
 		switch {
 		case bytes.IndexByte([]byte("+-=#"), name[0]) >= 0:
 			return fail("", at, "a field name", fmt.Sprintf("%q", name[0]), "flags and comments are refused")
 		case i < 0 && !c.extra:
 			return fail("", at, "a field of the spec", fmt.Sprintf("%.32q", name), "extra: ignore passes over such fields")
+		case i < 0 && tab+1 == end && behind < len(b) && b[behind] == '\t': // a buffer
+			var err error
+			if _, behind, err = inside(string(name), b, behind); err != nil {
+				return err
+			}
 		case i >= 0:
-			x, ch := &c.fields[i], &s.chains[i]
-			if ch.n == x.max {
+			x, p := &c.fields[i], place{at + tab + 1, at + end, -1}
+			if s.chains[i].n == x.max {
 				return fail(x.path, at, fmt.Sprintf("at most %d occurrences", x.max), "more", "")
 			}
-			s.places = append(s.places, place{at + tab + 1, at + end, -1})
-			p := len(s.places) - 1
-			if ch.n > 0 {
-				s.places[ch.last].next = p
-			} else {
-				ch.first = p
+			if x.inner != nil {
+				if p.from != p.to {
+					return fail(x.path, p.from, "a buffer, which begins on the next line", "a value", "")
+				}
+				var err error
+				p.from = behind
+				if p.to, behind, err = inside(x.path, b, behind); err != nil {
+					return err
+				}
 			}
-			ch.last = p
-			ch.n++
+			s.put(i, p)
 		}
-		at += end + 1
+		at = behind
 	}
 	return nil
 }
@@ -155,7 +201,7 @@ func (c *codec) entries(l *loop, b []byte, s *scratch, rec *protocol.Record) err
 		}
 		for i := l.from; i < l.to; i++ {
 			if err := c.occurrence(i, b, s, rec, g); err != nil {
-				return inEntry(err, l, e)
+				return inEntry(err, l.name, e)
 			}
 		}
 	}
@@ -163,10 +209,11 @@ func (c *codec) entries(l *loop, b []byte, s *scratch, rec *protocol.Record) err
 }
 
 // inEntry puts the number of the entry into the path of an error.
-func inEntry(err error, l *loop, e int) error {
-	pe := err.(*protocol.Error)
-	pe.Path = fmt.Sprintf("%s[%d]%s", l.name, e, pe.Path[len(l.name):])
-	return pe
+func inEntry(err error, name string, e int) error {
+	if pe := err.(*protocol.Error); strings.HasPrefix(pe.Path, name) {
+		pe.Path = fmt.Sprintf("%s[%d]%s", name, e, pe.Path[len(name):])
+	}
+	return err
 }
 
 // occurrence takes the next occurrence of the field into the record.
@@ -178,9 +225,7 @@ func (c *codec) occurrence(i int, b []byte, s *scratch, rec *protocol.Record, pa
 		}
 		return nil
 	}
-	p := s.places[ch.first]
-	ch.first = p.next
-	ch.n--
+	p := s.take(i)
 	arena, err := c.read(x, rec.Grow(), b, p)
 	if err != nil {
 		return err

@@ -34,7 +34,8 @@ type Spec struct {
 }
 
 // Field is a field of the table, or, when Loop is set, a group of fields that
-// repeat together.
+// repeat together. A field whose type is fml32 is a buffer of its own, with
+// fields and, where it repeats, max.
 type Field struct {
 	Name     string `yaml:"name"`     // in the table
 	Title    string `yaml:"title"`    // what the interface document calls it
@@ -54,8 +55,10 @@ type field struct {
 	id       uint16 // in the layout
 	mask     pay.Mask
 	required bool
-	loop     int // index of its loop, -1 at the top
-	max      int // occurrences
+	loop     int    // index of its loop, -1 at the top
+	max      int    // occurrences
+	inner    *codec // of a buffer
+	repeats  bool   // that buffer does
 }
 
 type loop struct {
@@ -108,15 +111,20 @@ func New(s *Spec) (protocol.Codec, error) {
 		return nil, err
 	}
 	c.layout = protocol.NewLayout(k.layout)
+	return c, c.arrange()
+}
+
+// arrange puts the fields in the orders of reading and writing.
+func (c *codec) arrange() error {
 	c.byName, c.byID = order(c.fields, func(a, b *field) int { return strings.Compare(a.name, b.name) }),
 		order(c.fields, func(a, b *field) int { return int(int64(a.fid) - int64(b.fid)) })
 	for i := 1; i < len(c.byName); i++ {
 		if f := &c.fields[c.byName[i]]; f.name == c.fields[c.byName[i-1]].name {
-			return nil, fmt.Errorf("%s: stands twice", f.name)
+			return fmt.Errorf("%s: stands twice", f.name)
 		}
 	}
 	c.scratch.New = func() any { return &scratch{chains: make([]chain, len(c.fields))} }
-	return c, nil
+	return nil
 }
 
 // order returns the numbers of the fields in the order of the comparison.
@@ -134,6 +142,7 @@ type compiler struct {
 	c      *codec
 	table  *Table
 	layout []protocol.FieldSpec
+	in     *field // the buffer whose fields these are, nil for the message
 }
 
 func (k *compiler) fields(fields []Field, in int) error {
@@ -161,13 +170,21 @@ func (k *compiler) field(f *Field, in int) error {
 	if !ok {
 		return errors.New("not in the field table")
 	}
-	if f.Max != 0 || f.Fields != nil {
-		return errors.New("max and fields belong to a loop")
+	if (f.Max != 0 || f.Fields != nil) && fid.Type() != Buffer {
+		return errors.New("max and fields belong to a loop or a buffer")
 	}
 	x := field{name: f.Name, path: f.Name, fid: fid, id: uint16(len(k.layout)), required: f.Required, loop: in, max: 1}
 	if in >= 0 {
 		l := &k.c.loops[in]
 		x.path, x.max = l.name+"."+f.Name, l.max
+	}
+	if k.in != nil {
+		x.path = k.in.name + "." + f.Name
+	}
+	if fid.Type() == Buffer {
+		err := k.nested(f, &x)
+		k.c.fields = append(k.c.fields, x)
+		return err
 	}
 	if x.mask, ok = pay.ParseMask(f.Mask); !ok {
 		return fmt.Errorf("mask: unknown class %q", f.Mask)
@@ -179,8 +196,8 @@ func (k *compiler) field(f *Field, in int) error {
 
 func (k *compiler) loop(f *Field, in int) error {
 	switch {
-	case in >= 0:
-		return errors.New("a loop within a loop")
+	case in >= 0 || k.in != nil:
+		return errors.New("a loop within a loop or a buffer")
 	case f.Name != "" || f.Mask != "" || f.Required:
 		return errors.New("a loop has only title, max and fields")
 	case f.Max <= 0:

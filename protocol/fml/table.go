@@ -18,6 +18,7 @@ const (
 	Double  Type = 4
 	String  Type = 5
 	Carray  Type = 6
+	Buffer  Type = 10 // of FML32, within another one
 	unknown Type = 0xFF
 )
 
@@ -41,12 +42,14 @@ func (t Type) String() string {
 		return "string"
 	case Carray:
 		return "carray"
+	case Buffer:
+		return "fml32"
 	}
 	return "type " + strconv.Itoa(int(t))
 }
 
 func parseType(name string) Type {
-	for t := Short; t <= Carray; t++ {
+	for t := Short; t <= Buffer; t++ {
 		if t.String() == name {
 			return t
 		}
@@ -130,7 +133,7 @@ func (t *Table) define(f []string) error {
 	if !ok {
 		return nil
 	}
-	if id.Type() > Carray || id&(1<<shift-1) == 0 {
+	if parseType(id.Type().String()) == unknown || id&(1<<shift-1) == 0 {
 		return fmt.Errorf("%s: id %d has %v", f[1], id, id.Type())
 	}
 	return t.add(f[1], id)

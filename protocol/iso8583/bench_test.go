@@ -1,9 +1,11 @@
 package iso8583
 
 import (
+	"bytes"
 	"encoding/hex"
 	"math/bits"
 	"strings"
+	"sync"
 	"testing"
 
 	"qianzhi/protocol"
@@ -74,6 +76,77 @@ func BenchmarkAppend0200(b *testing.B) {
 	if string(out) != string(msg) {
 		b.Fatalf("got %X, want %X", out, msg)
 	}
+}
+
+// shapes are sales with notes of 1 to 200 characters: more than there is room
+// for plans.
+func shapes(tb testing.TB) (out [][]byte) {
+	msg := bench0200(tb)
+	at := bytes.Index(msg, []byte("0123456789 0123")) // of the note, whose length of 58 stands before
+	for n := 1; n <= 200; n++ {
+		b := append(bytes.Clone(msg[:at-2]), byte(n/100), toBCD[n%100])
+		out = append(out, append(append(b, bytes.Repeat([]byte("x"), n)...), msg[at+58:]...))
+	}
+	return out
+}
+
+func BenchmarkDecodeShapes(b *testing.B) {
+	c, rec, list := compiled(b, benchSpec()), new(protocol.Record), shapes(b)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if err := c.Index(protocol.Frame{Body: list[i%len(list)]}, rec); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkAppendPut writes the sale from values that were put one by one, as
+// a mapping does, and not from where reading left them.
+func BenchmarkAppendPut(b *testing.B) {
+	c, read, rec := compiled(b, benchSpec()), new(protocol.Record), new(protocol.Record)
+	msg := bench0200(b)
+	if err := c.Index(protocol.Frame{Body: msg}, read); err != nil {
+		b.Fatal(err)
+	}
+	rec.Reset(c.Layout())
+	for i, n := range read.Nodes() {
+		rec.Put(n.ID, -1, read.Value(i))
+	}
+	out := make([]byte, 0, 256)
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if out, err = c.Append(out[:0], rec); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if string(out) != string(msg) {
+		b.Fatalf("got %X, want %X", out, msg)
+	}
+}
+
+// TestShapesTogether reads and writes many shapes from many goroutines: plans
+// come and go under them.
+func TestShapesTogether(t *testing.T) {
+	c, list := compiled(t, benchSpec()), shapes(t)
+	var all sync.WaitGroup
+	for g := range 4 {
+		all.Go(func() {
+			rec := new(protocol.Record)
+			for i := range 2000 {
+				msg := list[(i*7+g*50)%len(list)]
+				if err := c.Index(protocol.Frame{Body: msg}, rec); err != nil {
+					t.Error(err)
+					return
+				}
+				if out, err := c.Append(nil, rec); err != nil || !bytes.Equal(out, msg) {
+					t.Errorf("wrote %X, %v", out, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // BenchmarkFloor0200 finds only where each field of the same message stands,

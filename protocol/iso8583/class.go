@@ -2,8 +2,6 @@ package iso8583
 
 import (
 	"encoding/binary"
-
-	"qianzhi/protocol/text"
 )
 
 // class is a set of characters, as one bit of classes.
@@ -47,14 +45,63 @@ func newClasses() (t [256]class) {
 
 // holds reports whether every byte belongs to the class.
 func (k class) holds(b []byte) bool {
-	for k == classANS && len(b) >= 8 && control(binary.LittleEndian.Uint64(b))&high == 0 {
-		b = b[8:]
+	switch k {
+	case classANS:
+		return printable(b)
+	case classN:
+		return within(b, 6*each)
+	case classZ:
+		if within(b, 0) {
+			return true
+		}
+	case classAN: // most are digits
+		if within(b, 6*each) {
+			return true
+		}
 	}
 	all := k
 	for _, c := range b {
 		all &= classes[c]
 	}
 	return all != 0
+}
+
+// printable reports whether every byte is from 20 to 7E.
+func printable(b []byte) bool {
+	var bad uint64
+	for len(b) > 16 {
+		bad |= control(binary.LittleEndian.Uint64(b)) | control(binary.LittleEndian.Uint64(b[8:]))
+		b = b[16:]
+	}
+	if len(b) >= 8 { // the last eight may be some of the first ones too
+		bad |= control(binary.LittleEndian.Uint64(b)) | control(binary.LittleEndian.Uint64(b[len(b)-8:]))
+		return bad&high == 0
+	}
+	all := classANS
+	for _, c := range b {
+		all &= classes[c]
+	}
+	return all != 0 && bad&high == 0
+}
+
+// within reports whether every byte is from 30 to 3F less the over of one byte.
+func within(b []byte, over uint64) bool {
+	var bad uint64
+	for len(b) > 16 {
+		v, w := binary.LittleEndian.Uint64(b)^'0'*each, binary.LittleEndian.Uint64(b[8:])^'0'*each
+		bad |= v | (v + over) | w | (w + over)
+		b = b[16:]
+	}
+	if len(b) >= 8 {
+		v, w := binary.LittleEndian.Uint64(b)^'0'*each, binary.LittleEndian.Uint64(b[len(b)-8:])^'0'*each
+		bad |= v | (v + over) | w | (w + over)
+		b = nil
+	}
+	for _, c := range b {
+		v := uint64(c ^ '0')
+		bad |= v | (v + over&15)
+	}
+	return bad&(0xF0*each) == 0
 }
 
 // plain reports whether b has no control character; what else it holds is for
@@ -71,67 +118,8 @@ func plain(b []byte) bool {
 // each has a one in every byte, high the high bit.
 const each, high = 0x0101010101010101, 0x80 * 0x0101010101010101
 
-// copy copies the n characters at from in src to at in dst, which goes on for
-// text.Slack bytes behind them. It reports whether all belong to the class,
-// which is not classA.
-func (k class) copy(dst []byte, at int, src []byte, from, n int) bool {
-	var bad uint64
-	for ; n >= 8; n -= 8 {
-		v := binary.LittleEndian.Uint64(src[from : from+8])
-		binary.LittleEndian.PutUint64(dst[at:at+8], v)
-		if k == classANS {
-			bad |= control(v)
-		} else if !digits(v) {
-			bad |= k.misses(v)
-		}
-		from, at = from+8, at+8
-	}
-	if n > 0 {
-		v, behind := text.Word(src, from), (64-8*uint(n))&63 // bits behind the last one, which do not count
-		binary.LittleEndian.PutUint64(dst[at:at+8], v)
-		if v <<= behind; k == classANS {
-			bad |= control(v) >> behind
-		} else if !digits(v | '0'*each>>(64-behind)) {
-			bad |= k.misses(v) >> behind
-		}
-	}
-	return bad&high == 0
-}
-
-// digits reports whether eight bytes are digits, as most texts are that may be
-// letters.
-func digits(v uint64) bool {
-	v ^= '0' * each
-	return (v|(v+6*each))&(0xF0*each) == 0
-}
-
 // control sets the high bit of each byte of v that is not from 20 to 7E, and
 // other bits; it may do so for a byte behind such a one too.
 func control(v uint64) uint64 {
 	return v | (v + each) | ^(v<<1 | v<<2)
-}
-
-// misses marks in the same way which bytes do not belong to the class.
-func (k class) misses(v uint64) uint64 {
-	low := v &^ high
-	var has uint64
-	switch k {
-	case classANS:
-		return control(v)
-	case classN:
-		has = within(low, '0', '9')
-	case classZ:
-		has = within(low, '0', '?') | within(low, 'D', 'D')
-	case classAN:
-		has = within(low, '0', '9') | within(low|' '*each, 'a', 'z') | within(low, ' ', ' ')
-	default:
-		has = within(low|' '*each, 'a', 'z') | within(low, ' ', ' ')
-	}
-	return v | ^has
-}
-
-// within sets the high bit of each byte of v, all below 80, that is from lo to
-// hi.
-func within(v uint64, lo, hi uint64) uint64 {
-	return (v + (0x80-lo)*each) &^ (v + (0x7F-hi)*each)
 }

@@ -15,14 +15,16 @@ import (
 
 // codec is the compiled form of Spec.
 type codec struct {
-	layout *protocol.Layout
-	mti    field
-	form   bitmapForm
-	hexMap bool
-	ops    [2][64]op // by map, then by bit
-	byID   []*op     // by layout id: the op of that field, nil for the message type
-	types  []uint32  // message types with rules, as their four characters
-	rules  []rule    // of each of them
+	layout           *protocol.Layout
+	mti              field
+	first            manner // of the message type
+	form             bitmapForm
+	hexMap           bool
+	ops              [2][64]op  // by map, then by bit
+	sets             []fieldSet // by layout id: the field it belongs to, none for the message type
+	reading, writing plans
+	types            []uint32 // message types with rules, as their four characters
+	rules            []rule   // of each of them
 }
 
 // maxBit is the highest field number.
@@ -63,6 +65,14 @@ func (s *fieldSet) remove(n int) {
 	}
 }
 
+// has reports whether field n is in it.
+func (s fieldSet) has(n int) bool {
+	if n > 64 {
+		return s.high&bit(n) != 0
+	}
+	return s.low&bit(n) != 0
+}
+
 // without returns what is in s and not in o.
 func (s fieldSet) without(o fieldSet) fieldSet { return fieldSet{s.low &^ o.low, s.high &^ o.high} }
 
@@ -91,6 +101,9 @@ type compiler struct {
 func New(s *Spec) (protocol.Codec, error) {
 	c := compiler{spec: s, ids: map[string]uint16{}, charset: text.GB18030}
 	out := new(codec)
+	for n := 1; n <= maxBit; n++ {
+		out.op(n).bit = uint8(n - 1)
+	}
 	if s.Charset != "" {
 		var ok bool
 		if c.charset, ok = text.ParseCharset(s.Charset); !ok {
@@ -115,17 +128,16 @@ func New(s *Spec) (protocol.Codec, error) {
 		if err != nil {
 			return nil, fmt.Errorf("fields: %s: %w", f.Name, err)
 		}
-		*out.op(n) = compileOp(compiled)
-		out.op(n).bit = uint8(n - 1)
+		*out.op(n) = compileOp(compiled, n-1)
 	}
 	if err := out.compileRules(s.Messages); err != nil {
 		return nil, err
 	}
 	out.layout = protocol.NewLayout(c.fields)
-	out.byID = make([]*op, len(c.owner))
+	out.sets = make([]fieldSet, len(c.owner))
 	for id, n := range c.owner {
 		if n > 0 {
-			out.byID[id] = out.op(int(n))
+			out.sets[id].add(int(n))
 		}
 	}
 	return out, nil
@@ -146,6 +158,7 @@ func (c *compiler) top(out *codec) error {
 		return fmt.Errorf("mti: %w", err)
 	}
 	out.mti = *mti
+	out.first = compileOp(mti, 0).manner
 	switch c.spec.Bitmap.Code {
 	case "", "binary":
 	case "hex":

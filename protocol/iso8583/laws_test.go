@@ -69,10 +69,7 @@ func TestAppendAnyOrder(t *testing.T) {
 // numberOf returns the field that a layout id belongs to, 0 for the message
 // type.
 func numberOf(c *codec, id uint16) int {
-	if o := c.byID[id]; o != nil {
-		return int(o.bit) + 1
-	}
-	return 0
+	return c.sets[id].first()
 }
 
 // bitsOf lists the fields in rec, 0 for the message type.

@@ -1,168 +1,273 @@
 package iso8583
 
 import (
-	"errors"
 	"fmt"
-	"math/bits"
+	"slices"
 
 	"qianzhi/protocol"
 	"qianzhi/protocol/text"
 )
 
-// run is where a stretch of digits begins that is converted at once: of opRun
-// that stand one behind the other, on the wire and in the arena.
-type run struct{ wire, arena int }
+// fields reads the fields of a message: by the plan of its shape, or one by one
+// while a plan is made. It returns what the rules for its type say.
+func (c *codec) fields(r *reader, s *shape) (law error, err error) {
+	var made *planner
+	if !r.slow {
+		var p *plan
+		if p, made = c.reading.find(s); p != nil {
+			return p.law, c.planned(r, p)
+		}
+	}
+	left := s.maps
+	for n := left.first(); n != 0; n = left.first() {
+		left.remove(n)
+		if _, err := c.field(r, c.op(n), made); err != nil {
+			return nil, err
+		}
+	}
+	law = c.obey(s.mti, s.maps)
+	if made != nil {
+		for i := range made.steps {
+			made.steps[i].join()
+		}
+		c.reading.keep(&plan{*s, s.maps, made.loose, made.steps, law})
+	}
+	return law, nil
+}
 
-// errRun says that a run holds something else than digits, or is cut: which
-// field it is comes out when the message is read by descriptions alone.
-var errRun = errors.New("run")
-
-// fields reads the fields of one map of 64 by their ops, and by their
-// descriptions where these leave it to them. What the loop changes is in
-// variables of its own, and in the reader while a field is read by its
-// description.
-func (c *codec) fields(r *reader, half int, left uint64) error {
-	ops := &c.ops[half&1]
-	nodes := r.nodes[:cap(r.nodes)]
-	at, end, count := r.at, len(r.arena), len(r.nodes)
-	digits := run{at, end}
-	for left != 0 {
-		zeros := bits.LeadingZeros64(left) & 63
-		o := &ops[zeros]
-		left &^= 1 << 63 >> zeros
-		from, n, ok := at, int(o.max), !r.slow && count < len(nodes)
-		if o.kind == opRun && ok {
-			node(&nodes[count], o.id, end, n, at, n/2)
-			at, end, count = at+n/2, end+n, count+1
-			r.first[o.id] = uint16(count)
+// planned reads the fields by a plan. What is in its way is left out of the
+// next one.
+func (c *codec) planned(r *reader, p *plan) error {
+	var loose fieldSet
+	for i := range p.steps {
+		s := &p.steps[i]
+		if len(s.nodes) > 0 && r.step(s) {
 			continue
 		}
-		if end > digits.arena && !digits.unpack(r, at, end) {
-			return errRun
-		}
-		if o.head != headNone && ok {
-			from, n, ok = o.length(r.b, at)
-		}
-		size, next := (n+int(o.half))>>(o.half&1), count+1
-		if ok = ok && size <= len(r.b)-from && n+text.Slack <= cap(r.arena)-end; ok {
-			switch o.kind {
-			case opText:
-				n = trimmed(r.b, from, n)
-				ok = o.class.copy(r.arena[:cap(r.arena)], end, r.b, from, n)
-			case opChars:
-				ok = o.class.copy(r.arena[:cap(r.arena)], end, r.b, from, n)
-			case opRaw:
-				copy(r.arena[end:cap(r.arena)], r.b[from:from+n])
-			case opField:
-				ok = false
-			default:
-				if ok = o.set.Unpack(r.arena[:cap(r.arena)], end, r.b, from, n) && (n&1 == 0 || r.b[from+size-1]&15 == o.pad); ok && o.kind == opParts {
-					next, ok = o.cut(nodes, r.first, run{from, end}, count, n)
-				}
+		for k, o := range s.ops {
+			n, err := c.field(r, o, nil)
+			if err != nil {
+				return err
+			}
+			if len(s.nodes) > 0 && n != s.values[k].n {
+				loose.add(int(o.bit) + 1)
 			}
 		}
-		if ok {
-			if o.kind != opParts {
-				node(&nodes[count], o.id, end, n, from, size)
-				r.first[o.id] = uint16(next)
-			}
-			at, end, count = from+size, end+n, next
-			digits = run{at, end}
-			continue
-		}
-		r.at, r.arena, r.nodes = at, r.arena[:end], nodes[:count]
-		if err := c.described(r, o, half*64+zeros+1); err != nil {
-			return err
-		}
-		at, end, count = r.at, len(r.arena), len(r.nodes)
-		nodes = r.nodes[:cap(r.nodes)]
-		digits = run{at, end}
 	}
-	if end > digits.arena && !digits.unpack(r, at, end) {
-		return errRun
-	}
-	r.at, r.arena, r.nodes = at, r.arena[:end], nodes[:count]
+	c.reading.loosen(p, loose)
 	return nil
 }
 
-// described reads field n by its description.
-func (c *codec) described(r *reader, o *op, n int) error {
+// field reads one field, by its op if that takes it and else by its
+// description. It returns the units that the op read, -1 when it read none.
+func (c *codec) field(r *reader, o *op, made *planner) (n int, err error) {
+	form, at, count, ok := o, r.at, len(r.nodes), false
+	if o.kind == opForms && !r.slow {
+		form = o.form(r.known())
+	}
+	if form.kind >= opValue && !r.slow && r.room(len(form.parts)+1) {
+		n, ok = r.one(form)
+	}
+	switch from := at + int(form.before); {
+	case made == nil:
+	case ok && o == form:
+		made.add(o, reading{r.nodes[count:], r.b[at:from], from, n, n})
+	default:
+		made.other(o)
+	}
+	if ok {
+		return n, nil
+	}
+	return -1, c.described(r, o)
+}
+
+// described reads a field by its description.
+func (c *codec) described(r *reader, o *op) error {
 	if o.field == nil {
-		return headerError(fmt.Sprint(n), c.mti.size, "only bits of fields in the link file", "bit "+fmt.Sprint(n),
+		n := fmt.Sprint(o.bit + 1)
+		return headerError(n, c.mti.size, "only bits of fields in the link file", "bit "+n,
 			"add the field to the link file, or the map is read at the wrong place")
 	}
 	return r.field(o.field)
 }
+
+// room makes room for a step. No byte of the wire makes more than two of the
+// arena.
+func (r *reader) room(nodes int) bool {
+	if size := 2*(len(r.b)-r.at) + text.Slack; cap(r.arena)-len(r.arena) < size {
+		r.arena = slices.Grow(r.arena, size)
+	}
+	if cap(r.nodes)-len(r.nodes) < nodes {
+		r.nodes = slices.Grow(r.nodes, max(nodes, 32))
+	}
+	return len(r.nodes) <= maxNodes-nodes
+}
+
+// step reads the fields of a step. It reports false, with nothing read, when
+// they are not as it has them.
+func (r *reader) step(s *step) bool {
+	if len(r.b)-r.at < s.size || !r.room(len(s.nodes)) {
+		return false
+	}
+	b := r.b[r.at:]
+	for i := range s.heads {
+		if h := &s.heads[i]; text.Word(b[h.from:])&(1<<(8*h.size&63)-1) != h.word {
+			return false
+		}
+	}
+	if !r.convert(s) {
+		return false
+	}
+	r.place(s.nodes, r.at)
+	to := r.nodes[len(r.nodes)-len(s.nodes):]
+	for _, i := range s.texts {
+		n := &to[i]
+		for n.Len > 0 && r.b[n.From+n.Len-1] == ' ' {
+			n.Len--
+		}
+	}
+	r.at += s.size
+	r.arena = r.arena[:len(r.arena)+s.units]
+	return true
+}
+
+// one reads a field by its op and returns its units. It reports false, with
+// nothing read, when the description of the field has to.
+func (r *reader) one(o *op) (n int, ok bool) {
+	from, n := o.length(r.b, r.at)
+	next, end := from+o.bytes(n), len(r.arena)
+	if n < 0 || next > len(r.b) || !o.manner.read(r.arena[end:cap(r.arena)], r.b[from:], n, o.pad) {
+		return 0, false
+	}
+	size := n
+	for o.kind == opText && size > 0 && r.b[from+size-1] == ' ' {
+		size--
+	}
+	if o.kind != opParts {
+		i := len(r.nodes)
+		r.nodes = r.nodes[:i+1]
+		node(&r.nodes[i], o.id, end, size, from, next-from)
+		r.first[o.id] = uint16(i + 1)
+	} else if !r.split(o, from, n) {
+		return 0, false
+	}
+	r.at, r.arena = next, r.arena[:end+n]
+	return n, true
+}
+
+// split makes nodes of the parts of n digits that begin at from. It reports
+// false when the field has to read them.
+func (r *reader) split(o *op, from, n int) bool {
+	whole := 0
+	for whole < len(o.parts) && int(o.parts[whole].At+o.parts[whole].Len) <= n {
+		whole++
+	}
+	done := 0
+	if whole > 0 {
+		done = int(o.parts[whole-1].At + o.parts[whole-1].Len)
+	}
+	if n == 0 || done < n && !o.field.parts.rest {
+		return false
+	}
+	r.place(o.parts[:whole], from)
+	if done < n {
+		at, size := o.field.place(from, done, n-done)
+		i, id := len(r.nodes), o.field.parts.other.id
+		r.nodes = r.nodes[:i+1]
+		node(&r.nodes[i], id, len(r.arena)+done, n-done, at, size)
+		r.first[id] = uint16(i + 1)
+	}
+	return true
+}
+
+// convert reads the values of a step.
+func (r *reader) convert(s *step) bool {
+	arena, b := r.arena[len(r.arena):cap(r.arena)], r.b[r.at:]
+	for i := range s.moves {
+		m := &s.moves[i]
+		dst, src, ok := arena[m.at:], b[m.from:], false
+		switch {
+		case m.set != nil:
+			ok = m.set.Unpack(dst, src, m.n) && (m.n&1 == 0 || src[m.n/2]&15 == m.pad)
+		case m.manner == plainBytes:
+			ok = copy(dst, src[:m.n]) == m.n
+		default:
+			ok = m.manner.read(dst, src, m.n, m.pad)
+		}
+		if !ok {
+			return false
+		}
+	}
+	for i := range s.checks {
+		m := &s.checks[i]
+		src := b[m.from : m.from+m.n]
+		switch m.manner {
+		case manner(classANS):
+			if !printable(src) {
+				return false
+			}
+		case packedN:
+			if b[m.from]&15 != 0 {
+				return false
+			}
+		default:
+			if !within(src, m.over) && !class(m.manner).holds(src) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// place makes nodes of fields, or parts, whose places are known but for where
+// the first one begins.
+func (r *reader) place(places []protocol.Node, from int) {
+	at, end, count := uint32(from), uint32(len(r.arena)), len(r.nodes)
+	r.nodes = r.nodes[:count+len(places)]
+	to, first := r.nodes[count:], r.first
+	for i := range places {
+		p, n := &places[i], &to[i]
+		*n = *p
+		n.At += end
+		n.From += at
+		count++
+		first[p.ID] = uint16(count)
+	}
+}
+
+// length reads the length at at and returns where the value begins and its
+// units, -1 when the field must not have so many.
+func (o *op) length(b []byte, at int) (from, n int) {
+	from = at + int(o.before)
+	switch {
+	case o.head == headNone:
+		return at, int(o.max)
+	case from > len(b):
+		return at, -1
+	case o.head == headBCD1:
+		n = int(fromBCD[b[from-1]])
+	case o.head == headBCD2:
+		n = 100*int(fromBCD[b[from-2]]) + int(fromBCD[b[from-1]])
+	default:
+		for _, c := range b[at:from] {
+			if c -= '0'; c > 9 {
+				return at, -1
+			}
+			n = n*10 + int(c)
+		}
+	}
+	if n < int(o.min) || n > int(o.max) {
+		return at, -1
+	}
+	return from, n
+}
+
+// bytes is how many a value of n units takes.
+func (o *op) bytes(n int) int { return (n + int(o.half)) >> (o.half & 1) }
 
 // node fills a node at the top, in place: a copy of small parts stalls the
 // processor.
 func node(n *protocol.Node, id uint16, at, length, from, size int) {
 	n.ID, n.Parent = id, 0
 	n.At, n.Len, n.From, n.Size = uint32(at), uint32(length), uint32(from), uint32(size)
-}
-
-// unpack writes the digits of a run, which ends at at and end, to the arena.
-func (d run) unpack(r *reader, at, end int) bool {
-	return at <= len(r.b) && end+text.Slack <= cap(r.arena) && text.Decimal().Unpack(r.arena[:cap(r.arena)], d.arena, r.b, d.wire, end-d.arena)
-}
-
-// length reads the length at at and returns where the value begins and its
-// units, and false when the field must not have so many.
-func (o *op) length(b []byte, at int) (from, n int, ok bool) {
-	if from = at + int(o.before); from > len(b) {
-		return at, 0, false
-	}
-	switch head := b[at:from]; o.head {
-	case headBCD1:
-		n = int(fromBCD[head[0]])
-	case headBCD2:
-		n = 100*int(fromBCD[head[0]]) + int(fromBCD[head[1]])
-	default:
-		for _, c := range head {
-			if c -= '0'; c > 9 {
-				return at, 0, false
-			}
-			n = n*10 + int(c)
-		}
-	}
-	return from, n, n >= int(o.min) && n <= int(o.max)
-}
-
-// trimmed returns the length of a text of n bytes at from without the blanks
-// that fill it up.
-func trimmed(b []byte, from, n int) int {
-	for n > 0 && b[from+n-1] == ' ' {
-		n--
-	}
-	return n
-}
-
-// cut makes nodes, from number i on, of the parts of n digits. It returns the
-// number of nodes then, and false when the field has to.
-func (o *op) cut(nodes []protocol.Node, first []uint16, d run, i, n int) (int, bool) {
-	p, done := o.field.parts, 0
-	if n == 0 || i+len(o.parts) >= len(nodes) {
-		return i, false
-	}
-	start := i
-	for k := range o.parts {
-		c := &o.parts[k]
-		if int(c.at+c.len) > n {
-			break
-		}
-		node(&nodes[i], c.id, d.arena+int(c.at), int(c.len), d.wire+int(c.from), int(c.to-c.from))
-		i++
-		first[c.id] = uint16(i)
-		done = int(c.at + c.len)
-	}
-	if done < n {
-		if !p.rest {
-			return start, false
-		}
-		at, size := o.field.place(d.wire, done, n-done)
-		node(&nodes[i], p.other.id, d.arena+done, n-done, at, size)
-		i++
-		first[p.other.id] = uint16(i)
-	}
-	return i, true
 }

@@ -2,6 +2,7 @@ package iso8583
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -29,7 +30,14 @@ func sameReading(tb wiretest.Failer, c *codec, body []byte) {
 	if a, b := wiretest.Lines(&quick), wiretest.Lines(&slow); !slices.Equal(a, b) {
 		tb.Fatalf("got %q\nwant %q\n%X", a, b, body)
 	}
-	if !slices.Equal(quick.Nodes(), slow.Nodes()) {
+	// Ops leave gaps between values in the arena, of no more than the wire has.
+	if len(quick.Arena()) > 2*len(body) {
+		tb.Fatalf("%d bytes for %X", len(quick.Arena()), body)
+	}
+	if !slices.EqualFunc(quick.Nodes(), slow.Nodes(), func(a, b protocol.Node) bool {
+		a.At = b.At
+		return a == b
+	}) {
 		tb.Fatalf("got %+v\nwant %+v\n%X", quick.Nodes(), slow.Nodes(), body)
 	}
 	for i, n := range quick.Nodes() {
@@ -49,7 +57,7 @@ func sameWriting(tb wiretest.Failer, c *codec, rec *protocol.Record) {
 	w := writer{rec: rec, nodes: rec.Nodes(), arena: rec.Arena()}
 	has, want := c.slow(&w)
 	if want == nil {
-		want = c.obey(mti, has)
+		want = c.obey(binary.BigEndian.Uint32(mti), has)
 	}
 	nodes := slices.Clone(rec.Nodes())
 	out, got := c.Append(nil, rec)

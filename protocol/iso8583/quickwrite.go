@@ -1,199 +1,250 @@
 package iso8583
 
 import (
-	"errors"
+	"encoding/binary"
 
 	"qianzhi/protocol"
 	"qianzhi/protocol/text"
 )
 
-// errOrder says that the values of a record do not stand in the order of the
-// map.
-var errOrder = errors.New("order")
+// quick writes a message by the plan of its shape, or field by field while a
+// plan is made. It reports false when not every value was written.
+func (c *codec) quick(w *writer, mti []byte) (bool, error) {
+	sh := shape{mti: binary.BigEndian.Uint32(mti), nodes: len(w.nodes)}
+	sh.some = [2]uint16{w.nodes[sh.nodes/2].ID, w.nodes[sh.nodes-1].ID}
+	p, made := c.writing.find(&sh)
+	if p != nil && len(p.steps) == 1 && len(p.steps[0].nodes)+1 == sh.nodes { // its values are all there are
+		if err := c.start(w, p.maps); err == nil && w.left == sh.nodes-1 && w.step(&p.steps[0]) {
+			return true, p.law
+		}
+	}
+	has := c.has(w.nodes)
+	if err := c.start(w, has); err != nil {
+		return false, err
+	}
+	if p != nil {
+		if p.maps == has {
+			return w.planned(c, p)
+		}
+		c.writing.drop(&sh)
+	}
+	left := has
+	for n := left.first(); n != 0; n = left.first() {
+		left.remove(n)
+		if _, err := w.opField(c.op(n), made); err != nil {
+			return false, err
+		}
+	}
+	law := c.obey(sh.mti, has)
+	if made != nil && w.left == 0 {
+		c.writing.keep(&plan{sh, has, made.loose, made.steps, law})
+	}
+	return w.left == 0, law
+}
 
-// sort puts the numbers of the nodes in the order of the map, in the low half
-// of each entry. Few are out of place: a mapping has rows of fields in order.
-func (c *codec) sort(order []uint32, nodes []protocol.Node) {
+// planned writes the fields by a plan. What is in its way is left out of the
+// next one.
+func (w *writer) planned(c *codec, p *plan) (bool, error) {
+	var loose fieldSet
+	for i := range p.steps {
+		s := &p.steps[i]
+		if len(s.nodes) > 0 && w.step(s) {
+			continue
+		}
+		before, shift := 0, 0
+		for k, o := range s.ops {
+			v, err := w.opField(o, nil)
+			if err != nil {
+				return false, err
+			}
+			if len(s.nodes) == 0 {
+				continue
+			}
+			planned := s.values[k]
+			if k == 0 {
+				shift = v.at - planned.at
+			}
+			if v.n != planned.n || v.at-planned.at != shift && before == 0 {
+				loose.add(int(o.bit) + 1)
+			}
+			before, shift = v.n-planned.n, v.at-planned.at
+		}
+	}
+	c.writing.loosen(p, loose)
+	return w.left == 0, p.law
+}
+
+// opField writes one field, by its op if that takes it and else by its
+// description. It returns the units that the op wrote, -1 when it wrote none,
+// and where they stand in the arena.
+func (w *writer) opField(o *op, made *planner) (value, error) {
+	form, pos := o, len(w.out)
+	if o.kind == opForms {
+		form = o.form(w.rec)
+	}
+	i, used := w.one(form)
+	if used == 0 {
+		if made != nil {
+			made.other(o)
+		}
+		return value{n: -1}, w.described(o.field)
+	}
+	v := reading{nodes: w.nodes[i : i+used], from: pos + int(form.before) - w.base}
+	for k := range v.nodes {
+		v.n += int(v.nodes[k].Len)
+	}
+	if v.whole = v.n; form.head == headNone {
+		v.whole = int(form.max)
+	}
+	switch v.head = w.out[pos : pos+int(form.before)]; {
+	case made == nil:
+	case o != form || o.zeros && v.n < v.whole:
+		made.other(o)
+	default:
+		made.add(o, v)
+	}
+	return value{v.n, int(v.nodes[0].At)}, nil
+}
+
+// has returns the fields that nodes belong to.
+func (c *codec) has(nodes []protocol.Node) (has fieldSet) {
+	sets := c.sets
 	for i := range nodes {
-		entry, k := uint32(i), i
-		if o := c.byID[nodes[i].ID]; o != nil { // else the message type, which is first
-			entry |= uint32(o.bit+1) << 16
-		}
-		for ; k > 0 && order[k-1] > entry; k-- {
-			order[k] = order[k-1]
-		}
-		order[k] = entry
+		set := &sets[nodes[i].ID]
+		has.low |= set.low
+		has.high |= set.high
 	}
+	return has
 }
 
-// quick writes the message in the order of the nodes, by ops as far as the
-// values are ready to be written, and returns the fields there are.
-func (c *codec) quick(w *writer, order []uint32) (has fieldSet, err error) {
-	two := c.form >= map128
-	if c.form == mapAuto {
-		last := len(w.nodes) - 1
-		if order != nil {
-			last = int(order[last] & 0xFFFF)
-		}
-		o := c.byID[w.nodes[last].ID]
-		two = o != nil && o.bit >= 64
+// step writes the fields of a step. It reports false, with nothing written,
+// when they are not as it has them.
+func (w *writer) step(s *step) bool {
+	pos, first := len(w.out), w.next
+	if first >= len(w.nodes) || w.nodes[first].ID != s.nodes[0].ID {
+		first = w.rec.Find(s.nodes[0].ID)
 	}
-	if !c.quickMTI(w, two) {
-		if err := c.start(w, two); err != nil {
-			return has, err
-		}
-	}
-	has, err = c.inOrder(w, order)
-	if err == nil && has.high != 0 && !two {
-		err = errOrder
-	}
-	if err == nil {
-		c.putMaps(w, has, two)
-	}
-	return has, err
-}
-
-// quickMTI is start for a message type in BCD that comes first in the record
-// and a binary map.
-func (c *codec) quickMTI(w *writer, two bool) bool {
-	n := &w.nodes[0]
-	if c.mti.form != formPacked || c.hexMap || n.ID != c.mti.id {
+	next := first + len(s.nodes)
+	if first < 0 || next > len(w.nodes) || s.size+text.Slack > cap(w.out)-pos {
 		return false
 	}
-	w.out = w.out[:w.base]
-	if !c.mti.set.Pack(w.out[:cap(w.out)], w.base, w.arena[:cap(w.arena)], int(n.At), 4) {
+	at := int(w.nodes[first].At)
+	if !placed(w.nodes[first:next], s.nodes, uint32(at), uint32(pos-w.base)) || !w.convert(s.moves, at) {
 		return false
 	}
-	n.From, n.Size = 0, 2
-	size := 2 + 8
-	if two {
-		size += 8
+	out := w.out[pos:cap(w.out)]
+	for i := range s.heads { // now, since what is converted goes over its end
+		h := &s.heads[i]
+		for k, word := h.from, h.word; k < h.from+h.size; k, word = k+1, word>>8 {
+			out[k] = byte(word)
+		}
 	}
-	w.out, w.left, w.next = w.out[:w.base+size], len(w.nodes)-1, 1
+	w.out, w.next, w.left = w.out[:pos+s.size], next, w.left-len(s.nodes)
 	return true
 }
 
-// inOrder writes the fields, in the order of the nodes for nil, and returns
-// their maps. What a value's op cannot
-// take as it stands is written by the description of its field.
-func (c *codec) inOrder(w *writer, order []uint32) (has fieldSet, err error) {
-	nodes, byID := w.nodes, c.byID
-	pos, last := len(w.out), -1
-	digits := run{pos, 0}
-	for k := 0; k < len(nodes); {
-		i := k
-		if order != nil {
-			i = int(order[k] & 0xFFFF)
+// placed notes where nodes stand on the wire, if their values stand in the
+// arena as places say.
+func placed(nodes, places []protocol.Node, at, from uint32) bool {
+	nodes = nodes[:len(places)]
+	for i := range places {
+		p, n := &places[i], &nodes[i]
+		if n.ID != p.ID || n.Len != p.Len || n.At != at+p.At {
+			return false
 		}
-		node := &nodes[i]
-		o := byID[node.ID]
-		if o == nil { // the message type
-			k++
-			continue
-		} else if int(o.bit) <= last {
-			return has, errOrder
-		}
-		last = int(o.bit)
-		has.add(last + 1)
-		n, at, from, used := int(node.Len), int(node.At), pos+int(o.before), 1
-		if o.kind == opRun && n == int(o.max) && (pos == digits.wire || at == digits.arena+2*(pos-digits.wire)) {
-			if pos == digits.wire {
-				digits.arena = at
-			}
-			node.From, node.Size = uint32(pos-w.base), uint32(n/2)
-			pos, k, w.left = pos+n/2, k+1, w.left-1
-			continue
-		}
-		if pos > digits.wire && !digits.pack(w, pos) {
-			return has, errRun
-		}
-		if o.kind == opParts {
-			n, used = w.joined(o, i, from)
-		}
-		size := o.bytes(n)
-		ok := used > 0 && n >= int(o.min) && n <= int(o.max) && size+text.Slack <= cap(w.out)-from
-		if out := w.out[:cap(w.out)]; ok {
-			switch o.kind {
-			case opText:
-				ok = o.class.copy(out, from, w.arena[:cap(w.arena)], at, n)
-				blank(out[from+n : from+size])
-			case opChars:
-				ok = o.class.copy(out, from, w.arena[:cap(w.arena)], at, n)
-			case opRaw:
-				copy(out[from:], w.arena[at:at+n])
-			case opField:
-				ok = false
-			default:
-				ok = o.set.Pack(out, from, w.arena[:cap(w.arena)], at, n) && (n&1 == 0 || w.fill(o, from+size-1))
-			}
-		}
-		if ok {
-			if o.head != headNone {
-				o.putLength(w.out[:cap(w.out)], pos, n)
-			}
-			if o.kind != opParts {
-				node.From, node.Size = uint32(from-w.base), uint32(size)
-			}
-			pos, k, w.left = from+size, k+used, w.left-used
-		} else if pos, k, err = c.whole(w, order, pos, k); err != nil {
-			return has, err
-		}
-		digits.wire = pos
+		n.From, n.Size = p.From+from, p.Size
 	}
-	if pos > digits.wire && !digits.pack(w, pos) {
-		return has, errRun
-	}
-	w.out = w.out[:pos]
-	return has, nil
+	return true
 }
 
-func blank(b []byte) {
-	for i := range b {
-		b[i] = ' '
-	}
-}
-
-// whole writes the field of node i, which is the k-th in the order, by its
-// description. It returns where the next field begins and its place in the
-// order.
-func (c *codec) whole(w *writer, order []uint32, pos, k int) (int, int, error) {
-	i := k
-	if order != nil {
-		i = int(order[k] & 0xFFFF)
-	}
-	o := c.byID[w.nodes[i].ID]
-	w.out, w.next = w.out[:pos], i
-	if err := w.described(o.field); err != nil {
-		return pos, k, err
-	}
-	for k < len(w.nodes) && c.byID[w.nodes[i].ID] == o {
-		if k++; k < len(order) {
-			i = int(order[k] & 0xFFFF)
-		} else {
-			i = k
+// convert writes the values of fields of fixed length that stand in the arena
+// from at on.
+func (w *writer) convert(moves []move, at int) bool {
+	out := w.out[len(w.out):cap(w.out)]
+	for i := range moves {
+		m := &moves[i]
+		dst, src, ok := out[m.from:], w.arena[at+m.at:], false
+		switch {
+		case m.set != nil:
+			if ok = m.set.Pack(dst, src, m.n); m.n&1 != 0 {
+				dst[m.n/2] |= m.pad
+			}
+		case m.manner == manner(classANS):
+			src = src[:m.n]
+			ok = printable(src)
+			copy(dst, src)
+		default:
+			ok = m.manner.write(dst, src, m.n, m.pad)
+		}
+		if !ok {
+			return false
 		}
 	}
-	return len(w.out), k, nil
+	return true
 }
 
-// pack writes the digits of a run, which ends at pos.
-func (d run) pack(w *writer, pos int) bool {
-	return pos+text.Slack <= cap(w.out) && text.Decimal().Pack(w.out[:cap(w.out)], d.wire, w.arena[:cap(w.arena)], d.arena, 2*(pos-d.wire))
+// one writes a field by its op and returns the number of its first node and how
+// many they are: none, with nothing written, when its description has to.
+func (w *writer) one(o *op) (i, used int) {
+	if o.kind < opValue {
+		return 0, 0
+	}
+	next := w.next
+	if i = w.find(o.id); i >= 0 {
+		if used = w.put(o, i); used > 0 {
+			return i, used
+		}
+	}
+	w.next = next
+	return 0, 0
 }
 
-// bytes is how many a value of n units takes.
-func (o *op) bytes(n int) int {
+// put writes node i by an op.
+func (w *writer) put(o *op, i int) int {
+	node, pos := &w.nodes[i], len(w.out)
+	n, used, val := int(node.Len), 1, pos+int(o.before)
+	if o.kind == opParts {
+		n, used = w.joined(o, i, val)
+	}
+	whole := n
+	if o.head == headNone {
+		whole = int(o.max)
+	}
+	end := val + o.bytes(whole)
+	if n < int(o.least) || n > int(o.max) || used == 0 || end+text.Slack > cap(w.out) || o.any && w.rec.Find(o.field.pad) >= 0 {
+		return 0
+	}
+	out := w.out[:cap(w.out)]
+	o.putLength(out, pos, n)
+	if !o.fill(out[val:], w.arena[node.At:], n, whole) {
+		return 0
+	}
 	if o.kind == opText {
-		return int(o.max)
+		for k := val + n; k < end; k++ {
+			out[k] = ' '
+		}
 	}
-	return (n + int(o.half)) >> (o.half & 1)
+	if o.kind != opParts {
+		node.From, node.Size = uint32(val-w.base), uint32(end-val)
+	}
+	w.out, w.left, w.next = out[:end], w.left-used, i+used
+	return used
 }
 
-// fill fills the nibble at at that an odd number of digits leaves free. It
-// reports false when the record has another one for it.
-func (w *writer) fill(o *op, at int) bool {
-	w.out[:cap(w.out)][at] |= o.pad
-	return !o.any || w.rec.Find(o.field.pad) < 0
+// fill writes n units, behind zeros where they are fewer than the whole.
+func (o *op) fill(out, val []byte, n, whole int) bool {
+	m, zero := o.manner, byte('0')
+	if !o.zeros || n == whole {
+		return m.write(out, val, n, o.pad)
+	}
+	if o.half != 0 {
+		m, zero = packedR, 0
+	}
+	missing := o.bytes(whole) - o.bytes(n)
+	for i := range missing {
+		out[i] = zero
+	}
+	return m.write(out[missing:], val, n, 0)
 }
 
 // putLength writes the length of a value of n units to at.
@@ -201,7 +252,7 @@ func (o *op) putLength(b []byte, at, n int) {
 	switch o.head {
 	case headNone:
 	case headBCD1:
-		b[at] = toBCD[n]
+		b[at] = toBCD[n%100]
 	case headBCD2:
 		b[at], b[at+1] = byte(n/100), toBCD[n%100]
 	default:
@@ -219,14 +270,14 @@ func (w *writer) joined(o *op, i, from int) (n, used int) {
 	nodes, f := w.nodes[i:], o.field
 	at := int(nodes[0].At)
 	for ; used < len(o.parts) && used < len(nodes); used++ {
-		c, node := &o.parts[used], &nodes[used]
-		if node.ID != c.id || node.Len != uint32(c.len) || int(node.At) != at+n {
+		part, node := &o.parts[used], &nodes[used]
+		if node.ID != part.ID || node.Len != part.Len || node.At != uint32(at)+part.At {
 			break
 		}
-		node.From, node.Size = uint32(from-w.base)+uint32(c.from), uint32(c.to-c.from)
-		n = int(c.at + c.len)
+		node.From, node.Size = part.From+uint32(from-w.base), part.Size
+		n = int(part.At + part.Len)
 	}
-	if used < len(o.parts) && w.rec.Find(o.parts[used].id) >= 0 || f.parts.rest && w.rec.Find(f.parts.other.id) >= 0 {
+	if used < len(o.parts) && w.rec.Find(o.parts[used].ID) >= 0 || f.parts.rest && w.rec.Find(f.parts.other.id) >= 0 {
 		return 0, 0
 	}
 	return n, used

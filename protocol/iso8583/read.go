@@ -58,9 +58,6 @@ func (r *reader) put(arena []byte, f *field, from, size, parent int) error {
 // Index reads a message completely into rec, which is empty when it is refused.
 func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 	err := c.index(m.Body, rec, false)
-	if err == errRun {
-		err = c.index(m.Body, rec, true)
-	}
 	if err != nil {
 		rec.Reset(c.layout)
 	}
@@ -73,8 +70,8 @@ func (c *codec) index(b []byte, rec *protocol.Record, slow bool) error {
 	var r reader // set in place, see fieldSet
 	r.rec, r.b, r.slow = rec, b, slow
 	r.arena, r.nodes, r.first = rec.Lend()
-	if room := 2*min(len(b), maxRoom) + text.Slack; cap(r.arena) < room {
-		r.arena = slices.Grow(r.arena, room)
+	if !slow {
+		r.room(1)
 	}
 	if err := c.readMTI(&r); err != nil {
 		return err
@@ -83,25 +80,17 @@ func (c *codec) index(b []byte, rec *protocol.Record, slow bool) error {
 	if err != nil {
 		return err
 	}
-	if err := c.fields(&r, 0, maps.low); err != nil {
+	law, err := c.fields(&r, &shape{maps: maps, mti: binary.BigEndian.Uint32(r.arena)}) // the message type comes first
+	if err != nil {
 		return err
-	}
-	if maps.high != 0 {
-		if err := c.fields(&r, 1, maps.high); err != nil {
-			return err
-		}
 	}
 	if r.at != len(b) {
 		return fieldError("", r.at, "the end of the message", fmt.Sprintf("%d bytes more", len(b)-r.at),
 			"a length is wrong, or a bit is missing in the map")
 	}
 	r.known()
-	return c.obey(r.arena[:4], maps) // the message type comes first
+	return law
 }
-
-// maxRoom bounds the memory that is made ready for a message of that many
-// bytes; more is made when it is needed.
-const maxRoom = 1 << 12
 
 func (c *codec) readMTI(r *reader) error {
 	f := &c.mti
@@ -109,7 +98,7 @@ func (c *codec) readMTI(r *reader) error {
 		return headerError(f.name, 0, f.want(), fmt.Sprintf("%d bytes", len(r.b)), "")
 	}
 	r.at = f.size
-	if !r.slow && f.form == formPacked && len(r.nodes) < cap(r.nodes) && f.set.Unpack(r.arena[:cap(r.arena)], 0, r.b, 0, 4) {
+	if !r.slow && c.first.read(r.arena[:cap(r.arena)], r.b, 4, 0) {
 		r.arena, r.nodes, r.first[f.id] = r.arena[:4], r.nodes[:1], 1
 		node(&r.nodes[0], f.id, 0, 4, 0, f.size)
 		return nil
@@ -167,15 +156,13 @@ func (c *codec) half(r *reader) (v uint64, ok bool) {
 		return 0, false
 	}
 	raw := r.b[r.at : r.at+size]
-	if c.hexMap {
-		var plain [8]byte
-		if !unhex(plain[:], raw) {
-			return 0, false
-		}
-		raw = plain[:]
+	if !c.hexMap {
+		v, ok = binary.BigEndian.Uint64(raw), true
+	} else if v, ok = text.ReadHex(raw); !ok {
+		return 0, false
 	}
 	r.at += size
-	return binary.BigEndian.Uint64(raw), true
+	return v, ok
 }
 
 // unhex reads upper-case hex only, since nothing else is written back.
@@ -205,26 +192,32 @@ func newHex() (t [256]byte) {
 }
 
 func (c *codec) badMap(r *reader) error {
-	want := "a map of 8 bytes"
-	if c.hexMap {
-		want = "a map of 16 hex characters"
+	if !c.hexMap {
+		return headerError("bitmap", r.at, "a map of 8 bytes", fmt.Sprintf("%d bytes left", len(r.b)-r.at), "")
+	}
+	const want = "a map of 16 hex characters in upper case"
+	for i, x := range r.b[r.at:min(r.at+16, len(r.b))] {
+		if fromHex[x] > 15 {
+			return headerError("bitmap", r.at+i, want, "bytes "+protocol.Hex(r.b[r.at+i:], 4), "the map may be binary")
+		}
 	}
 	return headerError("bitmap", r.at, want, fmt.Sprintf("%d bytes left", len(r.b)-r.at), "")
 }
 
 // obey checks which fields a message of the type carries.
-func (c *codec) obey(mti []byte, has fieldSet) error {
+func (c *codec) obey(kind uint32, has fieldSet) error {
+	mti := string(binary.BigEndian.AppendUint32(nil, kind))
 	for i, t := range c.types {
-		if t != binary.BigEndian.Uint32(mti) {
+		if t != kind {
 			continue
 		}
 		r := &c.rules[i]
 		if n := r.must.without(has).first(); n != 0 {
-			return fieldError(fmt.Sprint(n), -1, "a field that "+string(mti)+" must carry", "none", "")
+			return fieldError(fmt.Sprint(n), -1, "a field that "+mti+" must carry", "none", "")
 		}
 		none := r.not.without(has) // what is not there of what must not be
 		if n := r.not.without(none).first(); n != 0 {
-			return fieldError(fmt.Sprint(n), -1, "no field that "+string(mti)+" must not carry", "one", "")
+			return fieldError(fmt.Sprint(n), -1, "no field that "+mti+" must not carry", "one", "")
 		}
 	}
 	return nil

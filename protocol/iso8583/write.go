@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"qianzhi/protocol"
+	"qianzhi/protocol/text"
 )
 
 // writer appends one message.
@@ -35,22 +36,12 @@ func (c *codec) Append(dst []byte, rec *protocol.Record) ([]byte, error) {
 	if size := len(w.arena) + room; cap(dst)-len(dst) < size {
 		w.out = slices.Grow(dst, size)
 	}
-	has, err := c.quick(&w, nil)
-	if err == errOrder {
-		var room [64]uint32
-		order := room[:]
-		if len(w.nodes) > len(order) {
-			order = make([]uint32, len(w.nodes))
+	whole, err := c.quick(&w, mti)
+	if !whole {
+		var has fieldSet
+		if has, err = c.slow(&w); err == nil {
+			err = c.obey(binary.BigEndian.Uint32(mti), has)
 		}
-		order = order[:len(w.nodes)]
-		c.sort(order, w.nodes)
-		has, err = c.quick(&w, order)
-	}
-	if err != nil || w.left != 0 {
-		has, err = c.slow(&w)
-	}
-	if err == nil {
-		err = c.obey(mti, has)
 	}
 	if err != nil {
 		return dst, err
@@ -74,48 +65,38 @@ func (c *codec) typeOf(rec *protocol.Record) ([]byte, error) {
 	return mti, nil
 }
 
-// start writes the message type and leaves room for the maps, which begin
-// where it ends.
-func (c *codec) start(w *writer, two bool) error {
+// start writes the message type and the maps.
+func (c *codec) start(w *writer, has fieldSet) error {
+	two := c.form >= map128 || c.form == mapAuto && has.high != 0
 	w.out, w.left, w.next = w.out[:w.base], len(w.nodes), 0
-	if err := w.described(&c.mti); err != nil {
+	n := &w.nodes[0]
+	if n.ID == c.mti.id && c.first.write(w.out[w.base:cap(w.out)], w.arena[n.At:], 4, 0) {
+		n.From, n.Size = 0, uint32(c.mti.size)
+		w.out, w.left, w.next = w.out[:w.base+c.mti.size], w.left-1, 1
+	} else if err := w.described(&c.mti); err != nil {
 		return err
 	}
-	w.out = c.appendHalf(w.out, 0)
-	if two {
-		w.out = c.appendHalf(w.out, 0)
-	}
-	return nil
-}
-
-// putMaps fills in the maps.
-func (c *codec) putMaps(w *writer, has fieldSet, two bool) {
 	if c.form == map128 || c.form == mapAuto && two {
 		has.low |= 1 << 63
 	}
-	at := w.out[:w.base+c.mti.size]
-	at = c.appendHalf(at, has.low)
+	w.out = c.appendHalf(w.out, has.low)
 	if two {
-		c.appendHalf(at, has.high)
+		w.out = c.appendHalf(w.out, has.high)
 	}
+	return nil
 }
 
 // slow writes by descriptions alone, to find the value that is wrong or has no
 // place: one that stands twice, or belongs to another form of its field.
 func (c *codec) slow(w *writer) (fieldSet, error) {
 	const unwritten = ^uint32(0)
-	var has fieldSet
+	has := c.has(w.nodes)
 	for i := range w.nodes {
 		w.nodes[i].From = unwritten
-		if o := c.byID[w.nodes[i].ID]; o != nil {
-			has.add(int(o.bit) + 1)
-		}
 	}
-	two := c.form >= map128 || c.form == mapAuto && has.high != 0
-	if err := c.start(w, two); err != nil {
+	if err := c.start(w, has); err != nil {
 		return has, err
 	}
-	c.putMaps(w, has, two)
 	left := has
 	for n := left.first(); n != 0; n = left.first() {
 		left.remove(n)
@@ -146,9 +127,7 @@ func (c *codec) appendHalf(dst []byte, v uint64) []byte {
 	if !c.hexMap {
 		return binary.BigEndian.AppendUint64(dst, v)
 	}
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], v)
-	return appendHex(dst, b[:])
+	return text.AppendHex(dst, v)
 }
 
 func appendHex(dst, b []byte) []byte {

@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -153,7 +154,7 @@ func (c *compiler) fail(line int, key, format string, a ...any) {
 }
 
 func (c *compiler) mapping(l *Link) *protocol.Mapping {
-	m := &protocol.Mapping{Biller: l.Identity.Biller, Identity: protocol.Identity{
+	m := &protocol.Mapping{Biller: l.Identity.Biller, Relay: l.Relay, Identity: protocol.Identity{
 		Institution: l.Identity.Institution, SerialScope: protocol.SerialScope(l.Identity.SerialScope)}}
 	for _, name := range l.Identity.Scope {
 		id, ok := pay.ParseField(name)
@@ -194,12 +195,19 @@ func (c *compiler) code(row *Code) protocol.CodeRow {
 	return out
 }
 
+// originals are the kinds of message that another one may name.
+var originals = map[string]pay.Kind{"": pay.KindPay, "pay": pay.KindPay, "cancel": pay.KindCancel, "refund": pay.KindRefund}
+
 func (c *compiler) message(msg *Message) protocol.Message {
 	op, ok := pay.ParseOp(msg.Op)
 	if !ok {
 		c.fail(0, "messages", "%s: unknown op %q", msg.Name, msg.Op)
 	}
-	out := protocol.Message{Name: msg.Name, Op: op, Request: c.rules(&msg.Request, c.request), Reply: c.rules(&msg.Reply, c.reply)}
+	of, ok := originals[msg.Of]
+	if !ok {
+		c.fail(0, "messages", "%s: of: want pay, cancel or refund, got %q", msg.Name, msg.Of)
+	}
+	out := protocol.Message{Name: msg.Name, Op: op, Of: of, Request: c.rules(&msg.Request, c.request), Reply: c.rules(&msg.Reply, c.reply)}
 	for _, name := range msg.Reply.Echo {
 		out.Reply.Echo = append(out.Reply.Echo, protocol.Copy{From: c.slot(c.request, name, 0), To: c.slot(c.reply, name, 0)})
 	}
@@ -216,8 +224,12 @@ func (c *compiler) rules(d *Direction, l *protocol.Layout) protocol.Rules {
 	r.Moves = append(c.moves(d.Map, l, "", false), c.moves(d.Maybe, l, "", true)...)
 	if d.Bills != nil {
 		g := c.slot(l, d.Bills.Group, 0)
-		r.Bills = &protocol.Loop{Group: g.ID, Moves: append(c.moves(d.Bills.Map, l, d.Bills.Group+".", false),
-			c.moves(d.Bills.Maybe, l, d.Bills.Group+".", true)...)}
+		moves := append(c.moves(d.Bills.Map, l, d.Bills.Group+".", false), c.moves(d.Bills.Maybe, l, d.Bills.Group+".", true)...)
+		for _, w := range d.Bills.Set {
+			moves = append(moves, protocol.Move{Slot: c.slot(l, d.Bills.Group+"."+w.Key, w.Line), Const: w.Val})
+		}
+		slices.SortStableFunc(moves, func(a, b protocol.Move) int { return int(a.Slot.ID) - int(b.Slot.ID) })
+		r.Bills = &protocol.Loop{Group: g.ID, Moves: moves}
 	}
 	return r
 }

@@ -60,6 +60,23 @@ var samples = map[pay.FieldID][]string{
 	pay.FPurchaseCount:  {"12"},
 	pay.FReason:         {"98"},
 	pay.FCorrelation:    {"100100000042"},
+	pay.FCardData:       {"A0B1C2D3"},
+	pay.FWriteResult:    {"ok", "1"},
+
+	pay.FDebitSum:           {"000000030150"},
+	pay.FDebitCount:         {"001"},
+	pay.FCreditSum:          {"000000000000"},
+	pay.FCreditCount:        {"000"},
+	pay.FBalanced:           {"1"},
+	pay.FForeignDebitSum:    {"000000000000"},
+	pay.FForeignDebitCount:  {"000"},
+	pay.FForeignCreditSum:   {"000000000000"},
+	pay.FForeignCreditCount: {"000"},
+	pay.FForeignBalanced:    {"1"},
+	pay.FUploadCount:        {"02"},
+	pay.FEntryMode:          {"021"},
+	pay.FCardSequence:       {"001"},
+	pay.FPINFormat:          {"2600000000000000"},
 }
 
 func sampleBills() []pay.Bill {
@@ -209,13 +226,16 @@ func (x *sampler) ask() *pay.Request {
 		case pay.FSenderDate:
 			req.Day, _ = pay.ParseDay(val) // a sample
 		case pay.FOriginalSerial:
-			req.Original = &pay.Ref{Kind: pay.KindPay, Serial: val}
+			req.Original = &pay.Ref{Kind: x.rules.Of, Serial: val}
 		default:
 			req.More = append(req.More, pay.Field{ID: x.moves[i].Field, Val: val})
 		}
 	}
 	if x.bills {
 		req.Bills = sampleBills()
+	}
+	if x.bills && x.rules.Op == pay.BatchUpload { // payments by their trace numbers
+		req.Bills[0].ID, req.Bills[1].ID = "000041", "000042"
 	}
 	return req
 }

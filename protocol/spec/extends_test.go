@@ -205,6 +205,9 @@ func forgetLines(l *Link) {
 			if d.Bills != nil {
 				lines(d.Bills.Map)
 				lines(d.Bills.Maybe)
+				for j := range d.Bills.Set {
+					d.Bills.Set[j].Line = 0
+				}
 			}
 		}
 	}

@@ -36,6 +36,7 @@ type Link struct {
 	Auth      Auth        `yaml:"auth"`        // how it is proved who sent a message
 	Envelope  Envelope    `yaml:"envelope"`    // how bodies are encrypted
 	Identity  Identity    `yaml:"identity"`    // required: what makes a message the same message
+	Relay     bool        `yaml:"relay"`       // tracks, PIN block and other secrets of the card that messages map go on to a host, in memory only; else they are dropped when a message is read
 	Funds     string      `yaml:"funds"`       // required: one of taken, untaken; has the sender taken the customer's money before it sends
 	Authority string      `yaml:"authority"`   // required: one of bank, biller; whose word decides a correction
 	Allow     []string    `yaml:"allow"`       // required: operations the sender may ask for
@@ -138,6 +139,7 @@ type Code struct {
 type Message struct {
 	Name    string    `yaml:"name"`    // what the interface document calls it
 	Op      string    `yaml:"op"`      // the operation it asks for
+	Of      string    `yaml:"of"`      // what the original is that it names: one of pay (default), cancel, refund
 	Request Direction `yaml:"request"` // how it is told apart, and where its values stand
 	Reply   Direction `yaml:"reply"`   // the same of its reply
 }
@@ -156,6 +158,7 @@ type Loop struct {
 	Group string `yaml:"group"` // the loop
 	Map   Moves  `yaml:"map"`   // bill field: wire field of the group
 	Maybe Moves  `yaml:"maybe"` // the same, may be absent
+	Set   Pairs  `yaml:"set"`   // wire field of the group: constant; written, not looked at when read
 }
 
 // Entry is a key and a value with the line they stand on.

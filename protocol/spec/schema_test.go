@@ -188,6 +188,9 @@ func TestLinksFitTheSchema(t *testing.T) {
 func TestSchemaAndProgramAgree(t *testing.T) {
 	broken := 0
 	for name, n := range documents(t) {
+		if n.Content[0].Value == "extends" {
+			continue // it is no whole link
+		}
 		v := newValidator(t)
 		if err := v.check(v.root, n, "link"); err != nil {
 			t.Fatalf("%s: %v", name, err)

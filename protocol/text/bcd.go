@@ -1,6 +1,9 @@
 package text
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // Set is an alphabet whose characters are written two to a byte.
 type Set struct {
@@ -8,6 +11,7 @@ type Set struct {
 	pairs [256]uint16 // byte to two characters, the first in the low half
 	half  [256]byte   // character to nibble
 	over  uint64      // in each byte, what carries a nibble outside the alphabet into the high half
+	tens  uint64      // the highest bit of each nibble, where ten and above are not in the alphabet
 }
 
 // each has a one in every byte.
@@ -34,6 +38,9 @@ var (
 
 func newSet(name string, size int) Set {
 	s := Set{name: name, over: uint64(16-size) * each}
+	if size == 10 {
+		s.tens = 0x88 * each
+	}
 	for c := range s.half {
 		s.half[c] = foreignHalf
 	}
@@ -102,43 +109,62 @@ func (s *Set) ReadPacked(dst, packed []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// Slack is how much room Unpack and Pack need behind what they write.
-const Slack = 8
+// Slack is how much room Unpack and Pack need behind what they write, in bytes.
+const Slack = 16
 
-// Unpack writes the n characters at from in packed to at in dst, which goes on
-// for Slack bytes behind them. It reports whether all are in the alphabet.
-func (s *Set) Unpack(dst []byte, at int, packed []byte, from, n int) bool {
-	bad, over := uint64(0), s.over
-	for ; n >= 8; n -= 8 {
-		v := spread(binary.LittleEndian.Uint32(packed[from : from+4]))
-		bad |= v + over
-		binary.LittleEndian.PutUint64(dst[at:at+8], v)
-		from, at = from+4, at+8
+// Unpack writes the n characters that packed begins with to dst, which goes on
+// for Slack bytes behind them. It reports whether all are there and in the
+// alphabet.
+func (s *Set) Unpack(dst, packed []byte, n int) bool {
+	var bad uint64
+	for n >= 16 && len(packed) >= 8 && len(dst) >= 16 {
+		v := binary.LittleEndian.Uint64(packed)
+		bad |= v & (v<<1 | v<<2)
+		binary.LittleEndian.PutUint64(dst, spread(uint32(v)))
+		binary.LittleEndian.PutUint64(dst[8:], spread(uint32(v>>32)))
+		packed, dst, n = packed[8:], dst[16:], n-16
 	}
 	if n > 0 {
-		v := spread(uint32(Word(packed, from)))
-		bad |= (v + over) << ((64 - 8*uint(n)) & 63) // what is behind the last one does not count
-		binary.LittleEndian.PutUint64(dst[at:at+8], v)
+		if n >= 16 || len(dst) < 16 {
+			return false
+		}
+		v, odd := Word(packed), uint(n)&1
+		binary.LittleEndian.PutUint64(dst, spread(uint32(v)))
+		if n > 8 {
+			binary.LittleEndian.PutUint64(dst[8:], spread(uint32(v>>32)))
+		}
+		v &^= 15 * uint64(odd) << (4 * (uint(n) - 1) & 63) // what is behind the last one does not count
+		v <<= (64 - 4*(uint(n)+odd)) & 63
+		bad |= v & (v<<1 | v<<2)
 	}
-	return bad&foreign == 0
+	return bad&s.tens == 0
 }
 
-// Pack writes the n characters at from in chars two to a byte to at in dst,
+// Pack writes the n characters that chars begins with two to a byte to dst,
 // which goes on for Slack bytes behind them. The free nibble of an odd number
-// is 0. It reports whether all are in the alphabet.
-func (s *Set) Pack(dst []byte, at int, chars []byte, from, n int) bool {
+// is 0. It reports whether all are there and in the alphabet.
+func (s *Set) Pack(dst, chars []byte, n int) bool {
 	bad, over := uint64(0), s.over
-	for ; n >= 8; n -= 8 {
-		v := binary.LittleEndian.Uint64(chars[from:from+8]) ^ '0'*each
-		bad |= v | (v + over)
-		binary.LittleEndian.PutUint32(dst[at:at+4], squeeze(v))
-		from, at = from+8, at+4
+	for n >= 16 && len(chars) >= 16 && len(dst) >= 8 {
+		v, w := binary.LittleEndian.Uint64(chars)^'0'*each, binary.LittleEndian.Uint64(chars[8:])^'0'*each
+		bad |= v | (v + over) | w | (w + over)
+		binary.LittleEndian.PutUint64(dst, uint64(squeeze(v))|uint64(squeeze(w))<<32)
+		chars, dst, n = chars[16:], dst[8:], n-16
 	}
-	if n > 0 {
-		v := (Word(chars, from) ^ '0'*each) & (1<<(8*uint(n)&63) - 1)
-		bad |= v | (v + over)
-		binary.LittleEndian.PutUint32(dst[at:at+4], squeeze(v))
+	if n == 0 {
+		return bad&(0xF0*each) == 0
 	}
+	if n >= 16 || len(chars) < n || len(dst) < 8 {
+		return false
+	}
+	v, w := Word(chars)^'0'*each, uint64(0)
+	if n > 8 {
+		w = (Word(chars[8:]) ^ '0'*each) & (1<<(8*uint(n-8)&63) - 1)
+	} else if n < 8 {
+		v &= 1<<(8*uint(n)&63) - 1
+	}
+	bad |= v | (v + over) | w | (w + over)
+	binary.LittleEndian.PutUint64(dst, uint64(squeeze(v))|uint64(squeeze(w))<<32)
 	return bad&(0xF0*each) == 0
 }
 
@@ -161,13 +187,13 @@ func squeeze(v uint64) uint32 {
 // alphabet is added to one that is not in it.
 const foreign = 0x40 * each
 
-// Word returns the eight bytes of b that begin at at with the first one as the
-// lowest, zeros where b ends before.
-func Word(b []byte, at int) uint64 {
-	if at <= len(b)-8 {
-		return binary.LittleEndian.Uint64(b[at : at+8])
+// Word returns the eight bytes that b begins with, the first one as the lowest
+// and zeros where b is shorter.
+func Word(b []byte) uint64 {
+	if len(b) >= 8 {
+		return binary.LittleEndian.Uint64(b)
 	}
-	return lastWord(b[at:])
+	return lastWord(b)
 }
 
 func lastWord(b []byte) (v uint64) {
@@ -232,4 +258,27 @@ func (s *Set) ReadBCD(dst, packed []byte, n int, o Odd) (chars []byte, pad byte,
 		return dst[:at], 0, false
 	}
 	return append(dst, byte(p>>8)), packed[last] & 15, true
+}
+
+// AppendHex appends v as sixteen hex digits in upper case.
+func AppendHex(dst []byte, v uint64) []byte {
+	for _, half := range [2]uint32{uint32(v >> 32), uint32(v)} {
+		dst = binary.LittleEndian.AppendUint64(dst, hexDigits(spread(bits.ReverseBytes32(half))^'0'*each))
+	}
+	return dst
+}
+
+// hexDigits writes eight nibbles that stand in a byte each.
+func hexDigits(n uint64) uint64 { return n + '0'*each + ('A'-'9'-1)*((n+6*each)>>4&each) }
+
+// ReadHex reads the sixteen hex digits that b is. It reports false for
+// anything else, also for digits in lower case, which would not be written
+// back.
+func ReadHex(b []byte) (v uint64, ok bool) {
+	for ok = len(b) == 16; ok && len(b) > 0; b = b[8:] {
+		word := binary.LittleEndian.Uint64(b)
+		n := word&(0x0F*each) + 9*(word>>6&each)
+		v, ok = v<<32|uint64(bits.ReverseBytes32(squeeze(n))), n&(0xF0*each) == 0 && hexDigits(n) == word
+	}
+	return v, ok
 }

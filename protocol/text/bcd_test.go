@@ -2,6 +2,7 @@ package text
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -138,4 +139,25 @@ func TestBCDInPlace(t *testing.T) {
 			t.Fatalf("got %q, %X, %t", back, pad, ok)
 		}
 	})
+}
+
+func TestHex(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := rapid.Uint64().Draw(t, "v")
+		b := AppendHex([]byte("x"), v)
+		if want := fmt.Sprintf("x%016X", v); string(b) != want {
+			t.Fatalf("got %s, want %s", b, want)
+		}
+		if got, ok := ReadHex(b[1:]); !ok || got != v {
+			t.Fatalf("got %X, %t from %s", got, ok, b)
+		}
+		i, c := rapid.IntRange(1, 16).Draw(t, "i"), rapid.Byte().Draw(t, "c")
+		b[i] = c
+		if _, ok := ReadHex(b[1:]); ok != (c >= '0' && c <= '9' || c >= 'A' && c <= 'F') {
+			t.Fatalf("got %t from %q", ok, b)
+		}
+	})
+	if _, ok := ReadHex([]byte("0123456789ABCDE")); ok {
+		t.Error("15 digits were read")
+	}
 }

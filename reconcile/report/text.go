@@ -16,44 +16,85 @@ import (
 
 const columns = 78
 
-// Files returns the files of a report.
-func Files(r *reconcile.Result) ([]reconcile.File, error) {
-	return []reconcile.File{{Name: "report.txt", Data: []byte(Text(r))}}, nil
-}
-
 // Text returns the one-screen report.
 func Text(r *reconcile.Result) string {
 	var b strings.Builder
 	rule := strings.Repeat("=", columns)
 	line := func(format string, a ...any) { b.WriteString(clip(fmt.Sprintf(format, a...)) + "\n") }
 	line("%s", rule)
-	line("结论 %s  对账日 %s  渠道 %s  版本 r%d  %s", headline(r), dash(r.Day), r.Channel, r.Version, r.At.Format("15:04:05"))
-	todo, money := r.Count(reconcile.Uneven)
-	wait, waiting := r.Count(reconcile.Pended)
-	line("待办 %d 笔 %s   待核 %d 笔 %s", todo, money.Yuan(), wait, waiting.Yuan())
+	line("结论 %s  对账日 %s  渠道 %s  版本 r%d  %s", r.Word(), dash(r.Day), r.Channel, r.Version, r.At.Format("15:04:05"))
+	if settled(r) {
+		summary(r, line)
+	}
 	if r.Why != "" {
 		for _, part := range wrap("原因 "+r.Why, columns) {
 			line("%s", part)
 		}
 	}
 	line("%s", rule)
-	totals(r, line)
+	if r.Totals[reconcile.Journal].Lines > 0 || settled(r) {
+		totals(r, line)
+	}
 	sources(r, line)
-	section(r, line, "三 待办(金额从大到小, 全部列出)", reconcile.Uneven)
-	section(r, line, "四 待核(跨日, 到期前不计入不平)", reconcile.Pended)
-	section(r, line, "五 仅本机状态滞后(款项一致)", reconcile.Fixable)
+	section(r.Items, line, "三 待办(金额从大到小, 全部列出)", reconcile.Uneven)
+	section(r.Items, line, "四 待核(跨日, 到期前不计入不平)", reconcile.Pended)
+	section(r.Items, line, "五 仅本机状态滞后(款项一致)", reconcile.Fixable)
+	section(r.Items, line, "六 提示(不影响结论)", reconcile.Warned)
+	left(r, line)
 	line("%s", strings.Repeat("-", columns))
-	line("流水冻结行 %d  长款=银行已收>MIS已销, 短款=反之", r.Freeze)
+	for i := range r.Inputs {
+		if in := &r.Inputs[i]; in.Sum != "" {
+			line("输入 %s sha256 %.16s..", in.Party, in.Sum)
+		}
+	}
+	line("规则 %s  流水冻结行 %d  长款=银行已收>MIS已销, 短款=反之", r.Rules, r.Freeze)
 	line("结论 %s 码 %d END", r.Verdict, r.Verdict.Exit())
 	return b.String()
 }
 
-// headline is the verdict, with the carried items beside a 平.
-func headline(r *reconcile.Result) string {
-	if n, _ := r.Count(reconcile.Pended); n > 0 && r.Verdict == reconcile.Balanced {
-		return fmt.Sprintf("平(含待核 %d)", n)
+// settled reports whether money may be spoken of: all sources are here and
+// believed.
+func settled(r *reconcile.Result) bool {
+	return r.Verdict == reconcile.Balanced || r.Verdict == reconcile.Unbalanced || r.Verdict == reconcile.Broken && len(r.Items) > 0
+}
+
+func summary(r *reconcile.Result, line func(string, ...any)) {
+	todo, _ := r.Count(reconcile.Uneven)
+	m := r.Money()
+	line("待办 %d 笔 差额 %s 元: 长款 %d 笔 %s, 短款 %d 笔 %s, 金额不符 %d 笔 %s", todo, (m.Long + m.Short + m.Amount).Yuan(),
+		m.Longs, m.Long.Yuan(), m.Shorts, m.Short.Yuan(), m.Amounts, m.Amount.Yuan())
+	wait, waiting := r.Count(reconcile.Pended)
+	due := ""
+	for i := range r.Items {
+		if d := r.Items[i].Due; r.Items[i].Grade == reconcile.Pended && d != 0 {
+			due = ", 到期 " + dash(d) + " 的对账"
+			break
+		}
 	}
-	return r.Verdict.String()
+	fix, _ := r.Count(reconcile.Fixable)
+	line("待核 %d 笔 %s 元(跨日%s)   补状态 %d 笔", wait, waiting.Yuan(), due, fix)
+	line("下一步 qianzhi recon open --day %s   签核 未签", r.Day)
+}
+
+// left are the items of earlier days.
+func left(r *reconcile.Result, line func(string, ...any)) {
+	if len(r.Carried)+len(r.Closed) == 0 {
+		return
+	}
+	var sum pay.Amount
+	oldest := r.Day
+	for i := range r.Carried {
+		sum += r.Carried[i].Size()
+		oldest = min(oldest, r.Carried[i].From)
+	}
+	line("七 前日遗留 %d 笔 %s 元, 最早 %s; 本日核销 %d 笔", len(r.Carried), sum.Yuan(), dash(oldest), len(r.Closed))
+	number := 0
+	for i := range r.Carried {
+		if it := &r.Carried[i]; it.Turned {
+			number++
+			item(it, number, line)
+		}
+	}
 }
 
 func dash(d pay.Day) string {
@@ -62,43 +103,68 @@ func dash(d pay.Day) string {
 }
 
 func totals(r *reconcile.Result, line func(string, ...any)) {
-	line("一 总账 %s%s%s", left("", 12), right("笔数", 14), right("金额(元)", 20)+right("与流水差", 18))
-	row := func(name string, p reconcile.Party) {
-		t := r.Totals[p]
-		gap := "--"
-		if p != reconcile.Journal {
-			gap = (t.Sum - r.Totals[reconcile.Journal].Sum).Yuan()
-		}
-		line("   %s%s%s%s", left(name, 17), right(group(fmt.Sprint(t.Count)), 14), right(group(t.Sum.Yuan()), 20), right(group(gap), 18))
-	}
-	row("本机流水(成功)", reconcile.Journal)
-	for _, p := range []reconcile.Party{reconcile.MIS, reconcile.Bank} {
-		if p == reconcile.MIS && r.HasMIS {
-			row("营销MIS(净销账)", p)
-		}
-		if p == reconcile.Bank && r.HasBank {
-			row("银行(净扣款)", p)
-		}
-	}
-	for _, p := range []reconcile.Party{reconcile.MIS, reconcile.Bank} {
-		if p == reconcile.MIS && !r.HasMIS || p == reconcile.Bank && !r.HasBank {
+	line("一 总账 %s%s%s", pad("", 12), right("笔数", 14), right("金额(元)", 20)+right("与流水差", 18))
+	own := r.Totals[reconcile.Journal]
+	for p := reconcile.Journal; p <= reconcile.Card; p++ {
+		if p != reconcile.Journal && !r.Has[p] {
 			continue
 		}
-		total, items := r.Gap(p)
-		word := "相符"
-		if total != items {
-			word = "不符"
+		t, gap := r.Totals[p], "--"
+		if p != reconcile.Journal {
+			gap = (t.Sum - own.Sum).Yuan()
 		}
-		line("   勾稽 %s 差 %s = 明细 %s  %s", p, group(total.Yuan()), group(items.Yuan()), word)
+		name := [...]string{"本机流水(成功)", "营销MIS(净销账)", "银行(净扣款)", "卡表(净售电)"}[p]
+		if p != reconcile.Journal && t.Lines == 0 && !settled(r) {
+			continue
+		}
+		line("   %s%s%s%s", pad(name, 17), right(group(fmt.Sprint(t.Count)), 14), right(group(t.Sum.Yuan()), 20), right(group(gap), 18))
+	}
+	if r.Preview != nil {
+		line("   预览 本机流水与%s: 一致 %d 笔, 未对上 %d 笔", r.Preview.With, r.Preview.Agreed, r.Preview.Apart)
+	}
+	if !settled(r) {
+		return
+	}
+	for p := reconcile.MIS; p <= reconcile.Card; p++ {
+		if r.Has[p] {
+			bridge(r, p, line)
+		}
 	}
 	line("   各方一致 %s 笔 %s 元", group(fmt.Sprint(r.Agreed.Count)), group(r.Agreed.Sum.Yuan()))
+}
+
+// bridge is the proof that the listed items are all there is.
+func bridge(r *reconcile.Result, p reconcile.Party, line func(string, ...any)) {
+	total, items := r.Gap(p)
+	b := r.Bridge(p)
+	text := ""
+	for _, part := range []struct {
+		name string
+		fen  pay.Amount
+	}{{"长款", b.Long}, {"短款", b.Short}, {"金额不符", b.Amount}, {"跨日", b.Across}, {"其他", b.Other}} {
+		if part.fen != 0 {
+			sign := "+"
+			if part.fen < 0 {
+				sign = ""
+			}
+			text += "  " + part.name + " " + sign + group(part.fen.Yuan())
+		}
+	}
+	word := "相符"
+	if total != items {
+		word = "不符"
+	}
+	if text == "" {
+		text = "  0.00"
+	}
+	line("   勾稽 %s %s =%s  %s", p, group(total.Yuan()), text, word)
 }
 
 func sources(r *reconcile.Result, line func(string, ...any)) {
 	line("二 文件")
 	for i := range r.Inputs {
 		in := &r.Inputs[i]
-		line("   %s%s%s  %s", left(in.Party.String(), 10), left(filepath.Base(in.Name), 34), right(fmt.Sprintf("%d行", len(in.Lines)), 10), in.State)
+		line("   %s%s%s  %s", pad(in.Party.String(), 10), pad(filepath.Base(in.Name), 30), right(fmt.Sprintf("%d行", in.Count), 10), in.State.String()+" "+in.Checks+words(in.Warning))
 		if in.Why != "" {
 			for _, part := range wrap("     "+in.Why, columns) {
 				line("%s", part)
@@ -107,15 +173,28 @@ func sources(r *reconcile.Result, line func(string, ...any)) {
 	}
 }
 
-func section(r *reconcile.Result, line func(string, ...any), title string, g reconcile.Grade) {
-	n, sum := r.Count(g)
+func words(warning string) string {
+	if warning == "" {
+		return ""
+	}
+	return " (警告: " + warning + ")"
+}
+
+func section(items []reconcile.Item, line func(string, ...any), title string, g reconcile.Grade) {
+	n, sum := 0, pay.Amount(0)
+	for i := range items {
+		if items[i].Grade == g {
+			n++
+			sum += items[i].Size()
+		}
+	}
 	if n == 0 {
 		return
 	}
 	line("%s %d 笔 %s", title, n, sum.Yuan())
 	number := 0
-	for i := range r.Items {
-		it := &r.Items[i]
+	for i := range items {
+		it := &items[i]
 		if it.Grade != g {
 			continue
 		}
@@ -133,19 +212,28 @@ func item(it *reconcile.Item, number int, line func(string, ...any)) {
 	case it.Funds < 0:
 		kind = " 短款 " + (-it.Funds).Yuan()
 	}
-	line(" #%d %s %s%s%s", number, left(it.Code, 5), left(it.Name, 30), right(it.Size().Yuan(), 14), kind)
+	line(" #%d %s %s%s%s", number, pad(it.Code, 5), pad(it.Name, 30), right(it.Size().Yuan(), 14), kind)
 	l := it.Any()
-	line("    户号 %s  我方流水 %s  %s", accounts(it), orNone(serialOf(it)), l.Time)
-	line("    银行参考 %s", orNone(keyOf(it)))
-	line("    证据 流水 %s / MIS %s / 银行 %s", where(it.J, "行"), where(it.M, "行"), where(it.B, "行"))
-	for _, part := range wrap("    建议 "+it.Op, columns) {
+	line("    户号 %s  我方流水 %s  %s", accounts(it), orNone(it.Serial()), l.Time)
+	line("    银行参考 %s", orNone(it.Key()))
+	evidence := fmt.Sprintf("    证据 流水 %s / MIS %s / 银行 %s", where(it, reconcile.Journal), where(it, reconcile.MIS), where(it, reconcile.Bank))
+	if it.Lines[reconcile.Card] != nil || strings.HasPrefix(it.Code, "CM") {
+		evidence = fmt.Sprintf("    证据 流水 %s / 卡表 %s", where(it, reconcile.Journal), where(it, reconcile.Card))
+	}
+	line("%s", evidence)
+	if it.Note != "" {
+		for _, part := range wrap("    说明 "+it.Note, columns) {
+			line("%s", part)
+		}
+	}
+	for _, part := range wrap("    建议 "+it.Op+"  [自动 "+it.Auto+"]", columns) {
 		line("%s", part)
 	}
 }
 
 func accounts(it *reconcile.Item) string {
 	seen := []string{}
-	for _, l := range []*reconcile.Line{it.J, it.M, it.B} {
+	for _, l := range it.Lines {
 		if l == nil {
 			continue
 		}
@@ -161,24 +249,6 @@ func accounts(it *reconcile.Item) string {
 	return strings.Join(seen, " <> ")
 }
 
-func serialOf(it *reconcile.Item) string {
-	for _, l := range []*reconcile.Line{it.J, it.M, it.B} {
-		if l != nil && l.Serial != "" {
-			return l.Serial
-		}
-	}
-	return ""
-}
-
-func keyOf(it *reconcile.Item) string {
-	for _, l := range []*reconcile.Line{it.B, it.J} {
-		if l != nil && l.Key != "" {
-			return l.Key
-		}
-	}
-	return ""
-}
-
 func orNone(s string) string {
 	if s == "" {
 		return "无"
@@ -186,11 +256,15 @@ func orNone(s string) string {
 	return s
 }
 
-func where(l *reconcile.Line, unit string) string {
-	if l == nil {
-		return "无"
+// where says in which row a party's line stands and what it says there.
+func where(it *reconcile.Item, p reconcile.Party) string {
+	if l := it.Lines[p]; l != nil {
+		return fmt.Sprintf("第%d行 %s", l.Row, l.Amount.Yuan())
 	}
-	return fmt.Sprintf("第%d%s %s", l.Row, unit, l.Amount.Yuan())
+	if l := it.Before[p]; l != nil {
+		return fmt.Sprintf("前日第%d行 %s", l.Row, l.Amount.Yuan())
+	}
+	return "无"
 }
 
 // group writes thousands with commas.
@@ -226,7 +300,7 @@ func runeWidth(r rune) int {
 	return 1
 }
 
-func left(s string, n int) string { return s + strings.Repeat(" ", max(0, n-Width(s))) }
+func pad(s string, n int) string { return s + strings.Repeat(" ", max(0, n-Width(s))) }
 
 func right(s string, n int) string { return strings.Repeat(" ", max(0, n-Width(s))) + s }
 

@@ -18,11 +18,11 @@ func TestLayout(t *testing.T) {
 	b := j
 	b.Effect, b.Row = reconcile.Charged, 4988
 	r := &reconcile.Result{Day: 20261120, Channel: "ICBC01", Version: 2, At: time.Date(2026, 11, 21, 2, 7, 41, 0, time.UTC), Verdict: reconcile.Unbalanced,
-		HasMIS: true, HasBank: true, Why: strings.Repeat("很长的原因", 30),
+		Has: [4]bool{reconcile.MIS: true, reconcile.Bank: true}, Why: strings.Repeat("很长的原因", 30),
 		Inputs: []reconcile.Input{{Party: reconcile.Bank, Name: strings.Repeat("长名", 40) + ".txt", State: reconcile.Accepted}},
 		Items: []reconcile.Item{
-			{Code: "LG-3", Name: "长款·我方失败银行已扣", Grade: reconcile.Uneven, Op: "不得自动补销账(客户已被告知失败);默认退款,须复核", J: &j, B: &b, Funds: 10400},
-			{Code: "SH-2", Name: "短款·我方成功银行无扣款", Grade: reconcile.Pended, J: &j, Funds: -10400},
+			{Code: "LG-3", Name: "长款·我方失败银行已扣", Grade: reconcile.Uneven, Op: "不得自动补销账(客户已被告知失败);默认退款,须复核", Lines: [4]*reconcile.Line{&j, nil, &b}, Funds: 10400},
+			{Code: "SH-2", Name: "短款·我方成功银行无扣款", Grade: reconcile.Pended, Lines: [4]*reconcile.Line{&j}, Funds: -10400},
 		}}
 	text := Text(r)
 	if _, err := simplifiedchinese.GBK.NewEncoder().String(text); err != nil {

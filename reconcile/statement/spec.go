@@ -4,40 +4,118 @@
 package statement
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"qianzhi/conf"
 	"qianzhi/gateway/pay"
-	"qianzhi/protocol"
-	"qianzhi/reconcile"
+	"qianzhi/protocol/text"
 )
 
 // Spec is a statement file: how one party's check file is written.
 type Spec struct {
-	ID        string   `yaml:"id"`
-	Title     string   `yaml:"title"`
-	Name      string   `yaml:"name"`      // file name, with {day}
-	Encoding  string   `yaml:"encoding"`  // utf-8, gbk or gb18030
-	Delimiter string   `yaml:"delimiter"` // one character
-	Header    []string `yaml:"header"`    // of the first line: day, count, sum, and texts such as batch
-	Fields    []string `yaml:"fields"`    // of each line, see the names in this package
-	Amount    string   `yaml:"amount"`    // fen or yuan
-	Status    []Status `yaml:"status"`    // every value the status column may have
-	Key       []string `yaml:"key"`       // fields that make a line unique at the bank
-	MaxLine   int      `yaml:"max_line"`  // bytes
+	ID        string     `yaml:"id"`
+	Title     string     `yaml:"title"`
+	Name      string     `yaml:"name"`      // file name, see Pattern
+	Encoding  string     `yaml:"encoding"`  // utf-8, utf-8-bom, gbk, gb18030, or auto: UTF-8, else GB18030
+	Delimiter string     `yaml:"delimiter"` // between columns; none: columns of fixed width in bytes
+	Trailing  bool       `yaml:"trailing"`  // a delimiter stands after the last column too
+	Quoted    bool       `yaml:"quoted"`    // columns may stand in double quotes
+	LineEnd   string     `yaml:"line_end"`  // any (LF or CRLF, read), lf, crlf, or none: records follow one another
+	Header    []Field    `yaml:"header"`    // of the first line
+	Columns   int        `yaml:"columns"`   // lines of column names after the header, to be skipped
+	Fields    []Field    `yaml:"fields"`    // of each line
+	Trailer   []Field    `yaml:"trailer"`   // of the last line
+	Records   []Rec      `yaml:"records"`   // further kinds of lines: groups with their own totals, lines to be skipped
+	Amount    string     `yaml:"amount"`    // unit of all amounts: fen, yuan or li
+	Status    []Status   `yaml:"status"`    // every value the status column may have; no such column: all lines count
+	Direction []Status   `yaml:"direction"` // every value of the direction column
+	Key       []string   `yaml:"key"`       // fields that make a line unique at the bank
+	Extra     bool       `yaml:"extra"`     // more columns than listed may follow
+	MaxLine   int        `yaml:"max_line"`  // bytes
+	Empty     string     `yaml:"empty"`     // a file without lines: never (default), zero (its totals say so) or attested
+	Marker    string     `yaml:"marker"`    // file whose presence says that the statement is complete; {name} is the statement's
+	Unproved  bool       `yaml:"unproved"`  // the file claims nothing of itself: no totals, checksum or signature
+	Checksum  *Checksum  `yaml:"checksum"`
+	Signature *Signature `yaml:"signature"`
+
+	set     text.Charset
+	prog    *program
+	pattern *pattern
 }
 
-// Status ties a value of the status column to its effect.
+// Rec is a kind of line other than the plain ones.
+type Rec struct {
+	Role   string  `yaml:"role"`   // header, trailer, line or skip
+	Level  int     `yaml:"level"`  // 1 the file, 2 a group, 3 a group within a group
+	At     string  `yaml:"at"`     // first, second, last or last-1
+	Prefix string  `yaml:"prefix"` // the line begins with it
+	Length int     `yaml:"length"` // the line has so many bytes
+	Fields []Field `yaml:"fields"`
+}
+
+// Field is one column. A plain text in its place is its name; count and sum
+// are the totals of the lines that count.
+type Field struct {
+	Name     string `yaml:"name"`     // business field, status, direction, or a text of no meaning
+	Width    int    `yaml:"width"`    // bytes
+	Type     string `yaml:"type"`     // text, digits, amount, date or time; what the name implies by default
+	Unit     string `yaml:"unit"`     // of an amount, where it is not the file's
+	Format   string `yaml:"format"`   // of a date or time, such as YYYYMMDD, MMDD, HHMMSS
+	Pad      string `yaml:"pad"`      // one character that fills the width, a blank by default
+	Align    string `yaml:"align"`    // left or right; amounts right by default
+	Strip    string `yaml:"strip"`    // text before the value that is none of it
+	Zeros    bool   `yaml:"zeros"`    // leading zeros are none of the value
+	Sign     bool   `yaml:"sign"`     // an amount may be negative: money that goes back
+	Const    string `yaml:"const"`    // the only value allowed
+	Optional bool   `yaml:"optional"` // the column may be missing from the line
+	Required bool   `yaml:"required"` // the value may not be empty
+	Total    *Total `yaml:"total"`
+}
+
+// Total is a claim over the lines of the file or group.
+type Total struct {
+	Of        string `yaml:"of"`        // count, sum, net, hash or lines (of every kind)
+	Effect    string `yaml:"effect"`    // of the lines: effective (default), undone, none or any
+	Direction string `yaml:"direction"` // in, out or any (default)
+	Field     string `yaml:"field"`     // digits that a hash total adds up
+	Digits    int    `yaml:"digits"`    // of a hash total, the upper ones are dropped
+}
+
+// Status ties a value of the status or direction column to its meaning.
 type Status struct {
 	Wire   string `yaml:"wire"`
-	Effect string `yaml:"effect"` // effective, undone or none
+	Effect string `yaml:"effect"` // effective, undone or none; of a direction: in or out
+}
+
+// Checksum says where a hash over the file stands.
+type Checksum struct {
+	File string `yaml:"file"` // {name} is the statement's
+	Kind string `yaml:"kind"` // md5, sha1, sha256 or sm3, in hex
+}
+
+// Signature says where an SM2 signature over the file stands. It is verified
+// before anything in the file is believed.
+type Signature struct {
+	File     string `yaml:"file"`
+	Key      string `yaml:"key"`      // role
+	User     string `yaml:"user"`     // SM2 user id, the standard's default when empty
+	Form     string `yaml:"form"`     // asn1 or raw
+	Encoding string `yaml:"encoding"` // base64, hex or binary
+	Unsigned bool   `yaml:"unsigned"` // a file without one is accepted with a warning
+}
+
+// UnmarshalYAML reads a field given by its name alone, too.
+func (f *Field) UnmarshalYAML(n *yaml.Node) error {
+	type plain Field
+	if n.Kind != yaml.ScalarNode {
+		return conf.Decode(n, (*plain)(f))
+	}
+	f.Name = n.Value
+	return nil
 }
 
 // The columns that mean something beyond being part of a key.
@@ -47,9 +125,14 @@ const (
 	colAccount   = "account"
 	colAmount    = "amount"
 	colStatus    = "status"
+	colDirection = "direction"
 	colDay       = "day"
 	colTime      = "sender_time"
 	colChannel   = "channel"
+	colTerminal  = "terminal"
+	colCount     = "count"
+	colSum       = "sum"
+	colKey       = "key" // the whole key in one column
 )
 
 // Parse reads a statement specification. Errors name file, line and key.
@@ -71,113 +154,83 @@ func Parse(name string, b []byte) (*Spec, error) {
 	return s, nil
 }
 
-// Check reports the first setting that cannot work.
-func (s *Spec) Check() error {
-	has := map[string]bool{}
-	for _, f := range s.Fields {
-		if _, known := pay.ParseField(f); !known && f != colStatus {
-			return fmt.Errorf("fields: unknown field %q", f)
-		}
-		if has[f] {
-			return fmt.Errorf("fields: %q stands twice", f)
-		}
-		has[f] = true
+// Check reports the first setting that cannot work, and makes the
+// specification ready to use.
+func (s *Spec) Check() (err error) {
+	if err := s.checkFile(); err != nil {
+		return err
 	}
-	for _, f := range append([]string{colAccount, colAmount, colStatus}, s.Key...) {
-		if !has[f] {
-			return fmt.Errorf("fields: %q is needed", f)
+	if s.pattern, err = newPattern(s.Name); err != nil {
+		return fmt.Errorf("name: %w", err)
+	}
+	if s.prog, err = compile(s); err != nil {
+		return err
+	}
+	return s.prog.check()
+}
+
+func (s *Spec) checkFile() error {
+	switch s.Encoding {
+	case "utf-8", "utf-8-bom", "auto":
+		s.set = text.UTF8
+	case "gbk":
+		s.set = text.GBK
+	case "gb18030":
+		s.set = text.GB18030
+	default:
+		return fmt.Errorf("encoding: want utf-8, utf-8-bom, gbk, gb18030 or auto, got %q", s.Encoding)
+	}
+	for _, c := range []struct {
+		key, got, want string
+	}{{"amount", s.Amount, "fen yuan li"}, {"line_end", s.LineEnd, " any lf crlf none"}, {"empty", s.Empty, " never zero attested"}} {
+		if !among(c.got, c.want) {
+			return fmt.Errorf("%s: want one of %s, got %q", c.key, strings.TrimSpace(c.want), c.got)
 		}
 	}
 	switch {
-	case !strings.Contains(s.Name, "{day}"):
-		return errors.New("name: must contain {day}")
-	case s.Encoding != "utf-8" && s.Encoding != "gbk" && s.Encoding != "gb18030":
-		return fmt.Errorf("encoding: want utf-8, gbk or gb18030, got %q", s.Encoding)
-	case len(s.Delimiter) != 1:
+	case len(s.Delimiter) > 1 || s.Delimiter != "" && (s.Delimiter[0] >= 0x80 || strings.ContainsAny(s.Delimiter, "\r\n\"")):
 		return errors.New("delimiter: want one character")
-	case s.Amount != "fen" && s.Amount != "yuan":
-		return fmt.Errorf("amount: want fen or yuan, got %q", s.Amount)
-	case len(s.Header) == 0:
-		return errors.New("header: a file without totals proves nothing")
-	case s.MaxLine <= 0:
-		return errors.New("max_line: must be positive")
+	case s.MaxLine <= 0 || s.MaxLine > 1<<16:
+		return errors.New("max_line: want 1 to 65536")
+	case s.LineEnd == "none" && s.Delimiter != "":
+		return errors.New("line_end: none needs columns of fixed width")
+	case s.Quoted && s.Delimiter == "":
+		return errors.New("quoted: needs a delimiter")
+	case s.Checksum != nil && (!among(s.Checksum.Kind, "md5 sha1 sha256 sm3") || s.Checksum.File == ""):
+		return errors.New("checksum: want file and kind: md5, sha1, sha256 or sm3")
+	case s.Signature != nil && (!among(s.Signature.Form, "asn1 raw") || !among(s.Signature.Encoding, "base64 hex binary") ||
+		s.Signature.File == "" || s.Signature.Key == ""):
+		return errors.New("signature: want file, key, form: asn1 or raw, and encoding: base64, hex or binary")
 	}
 	for _, st := range s.Status {
-		if st.Effect != "effective" && st.Effect != "undone" && st.Effect != "none" {
-			return fmt.Errorf("status: want effective, undone or none, got %q", st.Effect)
+		if !among(st.Effect, "effective undone none success failed open pending reversed") {
+			return fmt.Errorf("status: want effective, undone or none (a journal: success, failed, open, pending or reversed), got %q", st.Effect)
+		}
+	}
+	for _, st := range s.Direction {
+		if !among(st.Effect, "in out") {
+			return fmt.Errorf("direction: want in or out, got %q", st.Effect)
 		}
 	}
 	return nil
 }
 
-// File returns the file's name for a day.
-func (s *Spec) File(day pay.Day) string { return strings.ReplaceAll(s.Name, "{day}", day.String()) }
-
-// Effect letters by party.
-func effectOf(word string, p reconcile.Party) reconcile.Effect {
-	switch {
-	case word == "undone":
-		return reconcile.Undone
-	case word == "none":
-		return reconcile.Absent
-	case p == reconcile.MIS:
-		return reconcile.Posted
-	}
-	return reconcile.Charged
-}
-
-func wordOf(e reconcile.Effect) string {
-	switch e {
-	case reconcile.Undone:
-		return "undone"
-	case reconcile.Posted, reconcile.Charged:
-		return "effective"
-	}
-	return "none"
-}
-
-func refuse(line, offset int, field, want, got string) error {
-	return &protocol.Error{Class: protocol.ClassField, Path: fmt.Sprintf("第%d行 %s", line, field), Offset: offset, Want: want, Got: got}
-}
-
-// decode turns the file's encoding into UTF-8; a byte that does not fit is an
-// error.
-func (s *Spec) decode(line int, offset int, b []byte) (string, error) {
-	if s.Encoding == "utf-8" {
-		if !bytes.Equal(bytes.ToValidUTF8(b, nil), b) {
-			return "", refuse(line, offset, "", "UTF-8", "other bytes")
+// among reports whether a word stands in a list; a list that begins with a
+// blank has the empty word.
+func among(word, list string) bool {
+	for _, w := range strings.Split(list, " ") {
+		if w == word {
+			return true
 		}
-		return string(b), nil
 	}
-	enc := simplifiedchinese.GB18030
-	out, err := enc.NewDecoder().Bytes(b)
-	if err != nil || bytes.ContainsRune(out, '\uFFFD') {
-		return "", refuse(line, offset, "", strings.ToUpper(s.Encoding), "other bytes")
-	}
-	return string(out), nil
+	return false
 }
 
-func (s *Spec) encode(text string) ([]byte, error) {
-	if s.Encoding == "utf-8" {
-		return []byte(text), nil
+// Keys returns the business fields that make a line unique at the bank.
+func (s *Spec) Keys() []pay.FieldID {
+	ids := make([]pay.FieldID, len(s.Key))
+	for i, k := range s.Key {
+		ids[i], _ = pay.ParseField(k) // Check has seen to it
 	}
-	enc := simplifiedchinese.GB18030
-	if s.Encoding == "gbk" {
-		return simplifiedchinese.GBK.NewEncoder().Bytes([]byte(text))
-	}
-	return enc.NewEncoder().Bytes([]byte(text))
-}
-
-func (s *Spec) parseAmount(v string) (pay.Amount, error) {
-	if s.Amount == "yuan" {
-		return pay.ParseYuan(v)
-	}
-	return pay.ParseFen(v)
-}
-
-func (s *Spec) writeAmount(a pay.Amount) string {
-	if s.Amount == "yuan" {
-		return a.Yuan()
-	}
-	return strconv.FormatInt(int64(a), 10)
+	return ids
 }

@@ -38,7 +38,7 @@ func TestShippedRoundTrip(t *testing.T) {
 			for range rapid.IntRange(0, 20).Draw(t, "rows") {
 				digits := rapid.StringMatching(`[0-9]{6,12}`)
 				effect := rapid.SampledFrom([]string{"effective", "undone"}).Draw(t, "effect")
-				rows = append(rows, Row{Effect: effectOf(effect, p), Amount: pay.Amount(rapid.Int64Range(1, 1e9).Draw(t, "fen")), Values: map[string]string{
+				rows = append(rows, Row{Effect: effectFor(effect, p), Amount: pay.Amount(rapid.Int64Range(1, 1e9).Draw(t, "fen")), Values: map[string]string{
 					"channel": "pos", "terminal": digits.Draw(t, "terminal"), "batch": "000001", "sender_date": "20261120", "serial": digits.Draw(t, "serial"),
 					"account": digits.Draw(t, "account"), "name": rapid.SampledFrom([]string{"", "王㛃", "李堃"}).Draw(t, "name"),
 					"reference": digits.Draw(t, "reference"), "host_serial": digits.Draw(t, "host")}})
@@ -91,12 +91,12 @@ func TestRefusals(t *testing.T) {
 		{"count", "|1|100\n", "|2|100\n", "第1行 count", 0},
 		{"sum", "|1|100\n", "|1|101\n", "第1行 sum", 0},
 		{"other day", "20261120|1", "20261119|1", "第1行 day", 0},
-		{"header columns", "|1|100\n", "|1\n", "第1行 ", 0},
+		{"header columns", "|1|100\n", "|1\n", "第1行 header", 0},
 		{"amount", "|100|P", "|1x0|P", "第2行 amount", 45},
 		{"status", "|70|V", "|70|?", "第3行 status", 84},
 		{"customer", "|0512000002|", "||", "第3行 account", 70},
 		{"columns", "|70|V", "|70|V|", "第3行 ", 51},
-		{"not GB18030", "pos|0512000001", "\xff\xffs|0512000001", "第2行 ", 15},
+		{"not GB18030", "pos|0512000001", "\xff\xffs|0512000001", "第2行 ", 30},
 		{"after Chinese", "|pos|0512000001|100", "|杨㛃|0512000001|1x0", "第2行 amount", 48},
 		{"long line", "H1", strings.Repeat("H", 600), "第2行 ", 15},
 	} {

@@ -92,6 +92,7 @@ func (a *App) openJournal(ctx context.Context) error {
 	}
 	a.journal = j
 	a.stack.push(task{name: "journal", run: j.Run})
+	a.stack.push(task{name: "journal guard", run: a.guard})
 	return nil
 }
 
@@ -113,12 +114,15 @@ func (a *App) openHosts(context.Context) error {
 	for _, s := range a.plan.socks {
 		a.stack.push(task{name: "host", run: s.Run})
 	}
+	for _, c := range a.plan.posps {
+		a.stack.push(task{name: "card centre", run: c.Run})
+	}
 	return nil
 }
 
 func (a *App) openEngine(ctx context.Context) error {
 	pol := a.plan.Config.Policy
-	a.engine = gateway.New(gateway.Options{Journal: mutate(a.journal), Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
+	a.engine = gateway.New(gateway.Options{Journal: mutate(a.journal), Batches: a.journal, Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
 		Today: a.journal.Day, Now: a.plan.now, Log: a.log,
 		Policy: gateway.Policy{Gaps: pol.Gaps, Tries: pol.Tries, ParkFor: pol.ParkFor, Owner: pol.Owner, Workers: pol.Workers}})
 	a.plan.engine.Store(a.engine)

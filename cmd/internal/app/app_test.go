@@ -31,7 +31,7 @@ func install(t *testing.T, changes ...string) string {
 		}
 	}
 	for _, name := range []string{"qianzhi.yaml", "links/pos-cup.yaml", "links/bank-fixed.yaml", "links/bank-http.yaml", "links/mis.yaml",
-		"statements/bank-lines.yaml", "statements/mis-lines.yaml"} {
+		"calendar/cn.yaml", "statements/bank-lines.yaml", "statements/mis-lines.yaml"} {
 		b, err := conf.Files.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -103,8 +103,8 @@ func TestPatience(t *testing.T) {
 }
 
 func TestRoutesAreChecked(t *testing.T) {
-	for _, change := range [][3]string{{"legs: [post]", "legs: [charge, post]", `routes[0].legs: unknown leg "charge"`},
-		{"host: mis", "host: sim", `routes[0].host: no host "sim"`}, {"links: []", "links: [moon]", `routes[0].links: unknown link "moon"`},
+	for _, change := range [][3]string{{"{leg: post, host: mis}", "{leg: gift, host: mis}", `routes[0].legs[0].leg: unknown leg "gift"`},
+		{"host: mis}", "host: sim}", `routes[0].legs[0].host: no host "sim"`}, {"links: []", "links: [moon]", `routes[0].links: unknown link "moon"`},
 		{"links: [pos, fixed, http]", "links: [pos, moon]", `reconcile.channels[0].links: unknown link "moon"`},
 		{"bank: statements/bank-lines.yaml", "bank: statements/absent.yaml", `reconcile.channels[0].bank: open`}} {
 		c, err := Load(install(t, change[0], change[1]))

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"qianzhi/adapters/posp"
 	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/conf"
 	"qianzhi/gateway/calendar"
@@ -112,8 +113,13 @@ type HostOptions struct {
 	Ceiling    time.Duration     `yaml:"ceiling"`
 	Status     string            `yaml:"status"`     // by-serial or none
 	Dedupe     string            `yaml:"dedupe"`     // yes or no
+	UndoTells  string            `yaml:"undo_tells"` // yes or no
 	UndoMarks  string            `yaml:"undo_marks"` // yes or no
 	UndoDays   int               `yaml:"undo_days"`
+	RefundDays int               `yaml:"refund_days"`
+	Poll       time.Duration     `yaml:"poll"`      // between queries while the sender waits for a pending answer, 0: none
+	Terminals  []posp.Terminal   `yaml:"terminals"` // of ours at a card centre; empty: the host is none
+	Echo       time.Duration     `yaml:"echo"`      // a card centre: between line tests, 0: none
 }
 
 // Check reports the first setting that cannot work.
@@ -125,8 +131,12 @@ func (h *HostOptions) Check() error {
 		return errors.New("timeout: connections, queue, connect and timeout must be positive, late_window at least timeout")
 	case h.Status != "by-serial" && h.Status != "none":
 		return fmt.Errorf("status: want by-serial or none, got %q", h.Status)
-	case h.Dedupe != "yes" && h.Dedupe != "no" || h.UndoMarks != "yes" && h.UndoMarks != "no":
-		return errors.New("dedupe: want yes or no, and so for undo_marks")
+	case h.Dedupe != "yes" && h.Dedupe != "no" || h.UndoMarks != "yes" && h.UndoMarks != "no" || h.UndoTells != "yes" && h.UndoTells != "no":
+		return errors.New("dedupe: want yes or no, and so for undo_tells and undo_marks")
+	case h.UndoDays < 0 || h.RefundDays < 0 || h.Poll < 0:
+		return errors.New("undo_days: must not be negative, nor refund_days and poll")
+	case h.Poll > 0 && h.Status != "by-serial":
+		return errors.New("poll: needs status: by-serial")
 	}
 	return nil
 }
@@ -140,15 +150,23 @@ type MIS struct {
 	Dedupe   bool              `yaml:"dedupe"`
 }
 
-// RouteOptions says where payments of some accounts go.
+// RouteOptions says where payments of some accounts go and which legs they
+// have.
 type RouteOptions struct {
-	ID       string   `yaml:"id"`
-	Links    []string `yaml:"links"`
-	Prefix   string   `yaml:"prefix"`
-	Biller   string   `yaml:"biller"`
-	Legs     []string `yaml:"legs"`
-	Host     string   `yaml:"host"`
-	InFlight int64    `yaml:"in_flight"`
+	ID       string       `yaml:"id"`
+	Links    []string     `yaml:"links"`
+	Prefix   string       `yaml:"prefix"`
+	Biller   string       `yaml:"biller"`
+	Ops      []string     `yaml:"ops"` // pay, card-pay; empty: any
+	Legs     []LegOptions `yaml:"legs"`
+	Ask      string       `yaml:"ask"` // host that answers queries of arrears, empty: that of the posting, else of the card sale
+	InFlight int64        `yaml:"in_flight"`
+}
+
+// LegOptions is one external effect of a payment and the host it goes to.
+type LegOptions struct {
+	Leg  string `yaml:"leg"` // post, charge or card
+	Host string `yaml:"host"`
 }
 
 // Policy is what happens to payments in doubt.
@@ -221,6 +239,24 @@ func Load(name string) (*Config, error) {
 	return c, nil
 }
 
+// Days reads the holidays and builds the calendar.
+func (c *Config) Days() (*calendar.Calendar, error) {
+	cal, err := calendar.New(c.Calendar)
+	if err != nil || c.Calendar.Holidays == "" {
+		return cal, err
+	}
+	name := c.Path(c.Calendar.Holidays)
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("holidays: %w", err)
+	}
+	h, err := calendar.ParseHolidays(name, b)
+	if err != nil {
+		return nil, fmt.Errorf("holidays: %w", err)
+	}
+	return cal.With(h), nil
+}
+
 // Path resolves a name relative to the configuration file.
 func (c *Config) Path(name string) string {
 	if filepath.IsAbs(name) {
@@ -270,7 +306,7 @@ func (c *Config) link(file string) (*spec.Link, error) {
 }
 
 // legKinds are the legs that the engine drives.
-var legKinds = map[string]pay.LegKind{"post": pay.LegPost}
+var legKinds = map[string]pay.LegKind{"post": pay.LegPost, "charge": pay.LegCharge, "card": pay.LegCard}
 
 // Socket returns the path of the admin socket.
 func (c *Config) Socket() string { return c.data(c.Admin.Socket) }

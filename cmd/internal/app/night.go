@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -143,28 +142,16 @@ type source struct {
 	ledger *mis.Ledger
 }
 
-// Fetch reads the file of the day. A missing file and a wrong file are two
+// Fetch finds the file of the day. A missing file and a wrong file are two
 // different things.
 func (s *source) Fetch(ctx context.Context, day pay.Day) (reconcile.Input, error) {
-	name := filepath.Join(s.dir, s.spec.File(day))
-	in := reconcile.Input{Name: name}
 	if s.ledger != nil {
-		if err := s.export(ctx, name, day); err != nil {
-			return in, err
+		if err := s.export(ctx, filepath.Join(s.dir, s.spec.File(day)), day); err != nil {
+			return reconcile.Input{}, err
 		}
 	}
-	b, err := os.ReadFile(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return in, nil
-	case err != nil:
-		return in, err
-	}
-	in.Raw, in.State = b, reconcile.Accepted
-	if in.Lines, err = s.spec.Read(b, day, s.party); err != nil {
-		in.State, in.Why, in.Lines = reconcile.Rejected, err.Error(), nil
-	}
-	return in, nil
+	in := statement.Inbox{Spec: s.spec, Dir: s.dir, Party: s.party}
+	return in.Fetch(ctx, day)
 }
 
 func (s *source) export(ctx context.Context, name string, day pay.Day) error {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"qianzhi/adapters/posp"
 	"qianzhi/adapters/socket"
 	"qianzhi/conf"
 	"qianzhi/gateway"
@@ -33,7 +35,8 @@ type Plan struct {
 	links  []*door
 	mis    *door // nil without the embedded MIS
 	hosts  map[string]*gateway.Host
-	socks  []*socket.Adapter
+	socks  []*socket.Adapter // one for each host
+	posps  []*posp.Adapter
 	routes gateway.Routes
 	matrix *reconcile.Matrix
 	specs  map[string]*statement.Spec
@@ -62,7 +65,7 @@ func Prepare(c *Config, log *slog.Logger) (*Plan, error) {
 }
 
 func (p *Plan) calendar() (err error) {
-	if p.cal, err = calendar.New(p.Config.Calendar); err != nil {
+	if p.cal, err = p.Config.Days(); err != nil {
 		return p.wrong(err, "calendar")
 	}
 	if p.cron, err = p.cal.ParseCron(p.Config.Reconcile.Cron); err != nil {
@@ -136,41 +139,73 @@ func (p *Plan) counterparties() error {
 		if d.link.OneShot() {
 			return p.wrong(fmt.Errorf("%s: mode one-shot is for links, a host is kept connected", o.File), "hosts", i, "file")
 		}
-		a, err := socket.New(socket.Options{Name: o.ID, Dial: socket.Dialer(o.Dial, o.Connect), Dialect: d.dialect, Conns: o.Conns, Queue: o.Queue,
-			MaxIn: 4 << 20, Backoff: o.Backoff, Ceiling: o.Ceiling, Late: p.late(o.ID), Now: p.now, Log: p.log})
+		ops, err := d.link.Ops()
+		if err != nil {
+			return p.wrong(err, "hosts", i, "file")
+		}
+		a, err := p.adapter(o, d)
 		if err != nil {
 			return p.wrong(err, "hosts", i)
 		}
-		p.socks = append(p.socks, a)
-		p.hosts[o.ID] = &gateway.Host{ID: o.ID, Adapter: a, Timeout: o.Timeout, LateWindow: o.LateWindow,
-			Status: o.Status == "by-serial", Dedupe: o.Dedupe == "yes", UndoMarks: o.UndoMarks == "yes", UndoDays: o.UndoDays}
+		p.hosts[o.ID] = &gateway.Host{ID: o.ID, Adapter: a, Ops: ops, Timeout: o.Timeout, LateWindow: o.LateWindow, Poll: o.Poll,
+			Status: o.Status == "by-serial", Dedupe: o.Dedupe == "yes", UndoTells: o.UndoTells == "yes", UndoMarks: o.UndoMarks == "yes", UndoDays: o.UndoDays, RefundDays: o.RefundDays}
 	}
 	return nil
 }
 
-// late hands an answer that came after its caller gave up to the engine, which
-// is built later than the adapters.
+// adapter builds the way to a host: its link and, at a card centre, the
+// terminals that speak over it.
+func (p *Plan) adapter(o HostOptions, d *door) (gateway.Adapter, error) {
+	so := socket.Options{Name: o.ID, Dial: socket.Dialer(o.Dial, o.Connect), Dialect: d.dialect, Conns: o.Conns, Queue: o.Queue,
+		MaxIn: 4 << 20, Backoff: o.Backoff, Ceiling: o.Ceiling, Late: p.late(o.ID), Now: p.now, Log: p.log}
+	var centre *posp.Adapter
+	if len(o.Terminals) > 0 {
+		so.Late = func(op pay.Op, rep pay.Reply) { centre.LateAnswer(op, rep) }
+	}
+	s, err := socket.New(so)
+	if err != nil {
+		return nil, err
+	}
+	p.socks = append(p.socks, s)
+	if len(o.Terminals) == 0 {
+		return s, nil
+	}
+	po := posp.Options{Name: o.ID, Link: s, Terminals: o.Terminals, Owed: o.LateWindow, Echo: o.Echo, Now: p.now, Log: p.log,
+		Late: func(op pay.Op, serial string, rep pay.Reply) { p.tell(o.ID, op, serial, rep) }}
+	if keys, ok := d.dialect.Request.Auth.(acceptor); ok {
+		po.Accept = keys.Accept
+	}
+	if centre, err = posp.New(po); err != nil {
+		return nil, err
+	}
+	p.posps = append(p.posps, centre)
+	return centre, nil
+}
+
+// acceptor takes the work keys of a sign-on.
+type acceptor interface {
+	Accept(req *pay.Request, rep *pay.Reply) error
+}
+
+// late takes an answer that came after its caller gave up.
 func (p *Plan) late(host string) func(pay.Op, pay.Reply) {
-	return func(op pay.Op, r pay.Reply) {
-		p.log.Warn("late answer", "event", "QZ312", "host", host, "op", op.String(), "verdict", r.Verdict.String(), "host_serial", r.Serial)
-		if e := p.engine.Load(); e != nil && op == pay.Pay {
-			e.Late(context.Background(), pay.Find(r.More, pay.FSerial), r)
-		}
+	return func(op pay.Op, r pay.Reply) { p.tell(host, op, pay.Find(r.More, pay.FSerial), r) }
+}
+
+// tell hands a late answer to the engine, which is built later than the
+// adapters.
+func (p *Plan) tell(host string, op pay.Op, serial string, r pay.Reply) {
+	p.log.Warn("late answer", "event", "QZ312", "host", host, "op", op.String(), "verdict", r.Verdict.String(), "host_serial", r.Serial)
+	if e := p.engine.Load(); e != nil && op.Collects() {
+		e.Late(context.Background(), host, serial, r)
 	}
 }
 
 func (p *Plan) routing() error {
 	for i, o := range p.Config.Routes {
-		r := &gateway.Route{ID: o.ID, Links: o.Links, Prefix: o.Prefix, Biller: o.Biller, Host: p.hosts[o.Host], InFlight: o.InFlight}
-		for _, name := range o.Legs {
-			k, ok := legKinds[name]
-			if !ok {
-				return p.wrong(fmt.Errorf("unknown leg %q, want post", name), "routes", i, "legs")
-			}
-			r.Legs = append(r.Legs, k)
-		}
-		if r.Host == nil {
-			return p.wrong(fmt.Errorf("no host %q", o.Host), "routes", i, "host")
+		r := &gateway.Route{ID: o.ID, Links: o.Links, Prefix: o.Prefix, Biller: o.Biller, InFlight: o.InFlight}
+		if err := p.steps(r, i, o); err != nil {
+			return err
 		}
 		for _, l := range o.Links {
 			if !p.linked(l) {
@@ -181,6 +216,34 @@ func (p *Plan) routing() error {
 	}
 	if err := p.routes.Check(); err != nil {
 		return p.wrong(err, "routes")
+	}
+	return nil
+}
+
+// steps reads the legs of a route, what it serves and whom it asks.
+func (p *Plan) steps(r *gateway.Route, i int, o RouteOptions) error {
+	for j, l := range o.Legs {
+		k, ok := legKinds[l.Leg]
+		if !ok {
+			return p.wrong(fmt.Errorf("unknown leg %q, want post, charge or card", l.Leg), "routes", i, "legs", j, "leg")
+		}
+		h := p.hosts[l.Host]
+		if h == nil {
+			return p.wrong(fmt.Errorf("no host %q", l.Host), "routes", i, "legs", j, "host")
+		}
+		r.Steps = append(r.Steps, gateway.Step{Kind: k, Host: h})
+	}
+	for _, name := range o.Ops {
+		op, ok := pay.ParseOp(name)
+		if !ok || !op.Collects() {
+			return p.wrong(fmt.Errorf("unknown payment %q, want pay or card-pay", name), "routes", i, "ops")
+		}
+		r.Ops = append(r.Ops, op)
+	}
+	if r.Ask = gateway.Asks(r.Steps); o.Ask != "" {
+		if r.Ask = p.hosts[o.Ask]; r.Ask == nil {
+			return p.wrong(fmt.Errorf("no host %q", o.Ask), "routes", i, "ask")
+		}
 	}
 	return nil
 }
@@ -203,7 +266,13 @@ const journalMargin = 2 * time.Second
 func (p *Plan) patience() error {
 	for i, d := range p.links {
 		for _, r := range p.routes {
-			sum := journalMargin + time.Duration(len(r.Legs))*r.Host.Timeout
+			if len(r.Links) > 0 && !slices.Contains(r.Links, d.opts.ID) {
+				continue
+			}
+			sum := journalMargin
+			for _, s := range r.Steps {
+				sum += s.Host.Timeout
+			}
 			if sum >= d.link.Timeouts.Channel {
 				return p.wrong(fmt.Errorf("%s: timeouts.channel %s must be longer than the %s that route %s may take",
 					d.opts.File, d.link.Timeouts.Channel, sum, r.ID), "links", i)

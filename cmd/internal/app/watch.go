@@ -32,6 +32,11 @@ type control struct{ a *App }
 // Cut ends the running accounting day.
 func (c control) Cut(ctx context.Context, next pay.Day) error { return c.a.Cut(ctx, next) }
 
+// Note writes into the journal what somebody did.
+func (c control) Note(ctx context.Context, text string) error {
+	return c.a.journal.Note(ctx, &pay.Note{Kind: pay.EvAdmin, Text: text}, true)
+}
+
 // Reconcile runs the reconciliation of a day.
 func (c control) Reconcile(ctx context.Context, day pay.Day) ([]admin.Run, error) {
 	results, err := c.a.Reconcile(ctx, day)
@@ -48,7 +53,8 @@ func (c control) Reconcile(ctx context.Context, day pay.Day) ([]admin.Run, error
 
 // Status returns the daemon in one look.
 func (a *App) Status() admin.Status {
-	st := admin.Status{Day: a.journal.Day(), Node: a.plan.Config.Node.ID, Unknown: a.Waiting(), Problems: []admin.Problem{}}
+	st := admin.Status{Node: a.plan.Config.Node.ID, Unknown: a.Waiting(), Problems: []admin.Problem{}}
+	a.lookAtDay(&st)
 	for _, ch := range a.doors {
 		n := ch.Counts()
 		l := admin.Link{ID: ch.Link, Addr: a.Addr(ch.Link), Approved: n.Approved, Declined: n.Declined, Unknown: n.Unknown,
@@ -65,23 +71,32 @@ func (a *App) Status() admin.Status {
 			st.Problems = append(st.Problems, admin.Problem{Part: "host " + h.ID, Text: "未连接"})
 		}
 	}
-	st.Problems = append(st.Problems, a.journalProblems()...)
+	st.Problems = append(st.Problems, journalProblems(a.journal.Stats())...)
 	return st
 }
 
-func (a *App) journalProblems() []admin.Problem {
-	var out []admin.Problem
-	j := a.journal.Stats()
-	if j.Down {
-		out = append(out, admin.Problem{Part: "journal", Text: "流水不可写: " + j.LastError, Fatal: true})
+// lookAtDay says what day it is, for the books and for banks.
+func (a *App) lookAtDay(st *admin.Status) {
+	cal, j := a.plan.cal, a.journal.Stats()
+	st.Day, st.Phase, st.Cutting = a.journal.Day(), "trading", j.Cutting
+	if st.Cutting != 0 {
+		st.Phase = "cutting"
+		st.Problems = append(st.Problems, admin.Problem{Part: "calendar", Text: fmt.Sprintf("日切中: %s → %s", st.Day, st.Cutting)})
 	}
-	if j.Damaged != "" {
-		out = append(out, admin.Problem{Part: "journal", Text: "启动时切除了损坏的尾部: " + j.Damaged})
+	if want := cal.Day(a.plan.now()); st.Day < want {
+		st.Problems = append(st.Problems, admin.Problem{Part: "calendar", Text: fmt.Sprintf("账务日期仍为 %s, 应为 %s", st.Day, want)})
 	}
-	if day, want := a.journal.Day(), a.plan.cal.Day(a.plan.now()); day < want {
-		out = append(out, admin.Problem{Part: "calendar", Text: fmt.Sprintf("账务日期仍为 %s, 应为 %s", day, want)})
+	st.CutAt, st.Workday, st.Holiday, st.Next = cal.End(st.Day), cal.IsWorkday(st.Day), cal.Holiday(st.Day), cal.NextWorkday(st.Day)
+	if a.plan.Config.Calendar.Holidays != "" && !(cal.Knows(st.Day) && cal.Knows(st.Next)) {
+		st.Problems = append(st.Problems, admin.Problem{Part: "calendar", Text: fmt.Sprintf("节假日表没有 %d 年, 按周一至周五为工作日", st.Next/10000)})
 	}
-	return out
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // samples are the figures of the metrics page.
@@ -100,6 +115,11 @@ func (a *App) samples() []admin.Sample {
 		{Name: "qianzhi_journal_pending_rows", Help: "rows that wait for a commit", Value: float64(j.Pending)},
 		{Name: "qianzhi_journal_rows_total", Help: "rows committed since the start", Counter: true, Value: float64(j.Rows)},
 		{Name: "qianzhi_journal_commits_total", Help: "commits since the start", Counter: true, Value: float64(j.Batches)},
+		{Name: "qianzhi_day_cutting", Help: "1 while the day is being cut", Value: number(st.Cutting != 0)},
+		{Name: "qianzhi_journal_writable", Help: "1 unless nothing can be written", Value: 1 - number(j.Down)},
+		{Name: "qianzhi_clock_behind_seconds", Help: "how far the clock is behind the last row of the journal", Value: j.ClockBehind.Seconds()},
+		{Name: "qianzhi_journal_unindexed_days", Help: "closed days without an index", Value: float64(j.Unindexed)},
+		{Name: "qianzhi_journal_index_lag_rows", Help: "rows of the running day that are in no index", Value: float64(j.IndexLag)},
 		{Name: "qianzhi_journal_failures_total", Help: "commits that failed since the start", Counter: true, Value: float64(j.Failures)},
 	}
 	for _, l := range st.Links {

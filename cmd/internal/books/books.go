@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"qianzhi/cmd/internal/app"
+	"qianzhi/cmd/internal/control"
 	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/gateway/calendar"
 	"qianzhi/gateway/journal"
@@ -113,16 +114,19 @@ func ParseID(s string, node uint8) (pay.ID, error) {
 	return pay.ID{Day: d, Row: r}, nil
 }
 
-// Record writes down that somebody saw what is otherwise hidden. While a daemon
-// holds the journal the note goes to a file beside it.
+// Record writes into the journal that somebody saw what is otherwise hidden: the
+// running daemon does it, or this process where none runs.
 func (b *Books) Record(ctx context.Context, text string) error {
 	err := b.write(ctx, func(ctx context.Context, j *journal.Journal) error {
 		return j.Note(ctx, &pay.Note{Kind: pay.EvAdmin, Text: text}, true)
 	})
-	if errors.Is(err, journal.ErrLocked) {
-		return appendLine(filepath.Join(b.Options.Dir, "admin.log"), b.Options.Now().Format(time.RFC3339)+" "+text)
+	if !errors.Is(err, journal.ErrLocked) {
+		return err
 	}
-	return err
+	if b.Config.Admin.Socket == "" {
+		return errors.New("守护进程正在运行且没有 admin.socket, 无法留下记录, 因此不执行")
+	}
+	return control.New(b.Config.Socket()).Note(ctx, text)
 }
 
 // write opens the journal as the daemon does, which must not run, and closes it

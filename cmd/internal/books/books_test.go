@@ -249,3 +249,46 @@ func TestSpreadsheetsRunNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestWaiting lists what is not decided, with who has to see to it.
+func TestWaiting(t *testing.T) {
+	b, c := newBooks(t, true)
+	parked := pay.ID{}
+	due := c.at.Add(time.Hour)
+	err := b.write(t.Context(), func(ctx context.Context, j *journal.Journal) error {
+		var open []pay.Entry
+		if err := j.OpenEntries(ctx, func(e pay.Entry) bool { open = append(open, e); return true }); err != nil || len(open) != 3 {
+			return fmt.Errorf("%d open: %w", len(open), err)
+		}
+		parked = open[0].ID
+		return errors.Join(
+			j.Append(ctx, open[0].ID, open[0].N, pay.Event{Kind: pay.EvResult, State: pay.Unkn, LegIs: pay.LegUnknown},
+				pay.Event{Kind: pay.EvState, State: pay.Susp, Due: due, Note: "挂账 原因=结果未知 责任人=值班"}),
+			j.Append(ctx, open[1].ID, open[1].N, pay.Event{Kind: pay.EvResult, State: pay.Unkn, LegIs: pay.LegUnknown},
+				pay.Event{Kind: pay.EvAttempt, State: pay.Unkn, Attempt: 1}, pay.Event{Kind: pay.EvAttempt, State: pay.Unkn, Attempt: 2, Due: due.Add(-time.Minute)}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.open(t)
+	for range 2 {
+		list, err := b.Waiting(t.Context())
+		if err != nil || len(list) != 3 {
+			t.Fatal(len(list), err)
+		}
+		tried, person := list[1], list[2]
+		if tried.Attempts != 2 || tried.Owner != resolver || tried.State != "UNKN" {
+			t.Errorf("%+v", tried)
+		}
+		if person.ID != ID(parked) || person.Owner != "值班" || person.Reason != "结果未知" || person.Overdue != b.Options.Now().After(due) {
+			t.Errorf("%+v", person)
+		}
+		var out bytes.Buffer
+		if err := WaitingTable(&out, list); err != nil || strings.Contains(out.String(), "逾期") != person.Overdue {
+			t.Errorf("%v\n%s", err, out.String())
+		}
+		c.mu.Lock()
+		c.at = c.at.Add(2 * time.Hour)
+		c.mu.Unlock()
+	}
+}

@@ -30,15 +30,6 @@ func writeFile(name string, b []byte) error {
 	return errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(name)))
 }
 
-func appendLine(name, line string) error {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(line + "\n")
-	return errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(name)))
-}
-
 // copyFile copies durably. A file that does not exist is left out.
 func copyFile(from, to string) error {
 	in, err := os.Open(from)

@@ -43,6 +43,12 @@ func (c *Client) Reconcile(ctx context.Context, day pay.Day) (runs []admin.Run, 
 	return runs, c.call(ctx, http.MethodPost, "/v1/recon/run", map[string]string{"day": day.String()}, &runs)
 }
 
+// Note has the daemon write into its journal what somebody did.
+func (c *Client) Note(ctx context.Context, text string) error {
+	var done struct{}
+	return c.call(ctx, http.MethodPost, "/v1/journal/note", map[string]string{"text": text}, &done)
+}
+
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {

@@ -34,6 +34,8 @@ type tale struct {
 	mu    sync.Mutex
 	told  map[string]*fate
 	wrong []string // answers that contradict earlier ones
+
+	centre *centre
 }
 
 func (t *tale) tell(key string, change func(*fate)) {
@@ -70,6 +72,9 @@ func newBank(dir string, c *app.Config, t *tale) (*bank, error) {
 	}
 	b := &bank{tale: t}
 	for _, l := range c.Links {
+		if prefixes[l.ID] == "" {
+			continue
+		}
 		link, err := spec.Load(c.Path(l.File), os.ReadFile)
 		if err != nil {
 			return nil, err
@@ -87,18 +92,25 @@ func newBank(dir string, c *app.Config, t *tale) (*bank, error) {
 	return b, nil
 }
 
-// style writes what differs between the three links of the demo.
+// prefixes are the links that are played, with what their serials begin with: a
+// bank gives a number once, whatever link it goes over. Terminals count anew:
+// theirs is the beginning of the terminal number.
+var prefixes = map[string]string{"pos": "6012", "kiosk-pos": "6013", "public": "6014", "fixed": "1", "http": "9"}
+
+// style writes what differs between the links.
 func style(link string) load.Style {
 	return func(worker int, serial uint64, req *pay.Request) {
 		now := time.Now()
-		if link == "pos" {
+		if len(prefixes[link]) == 4 {
 			req.Ref.Serial = fmt.Sprintf("%06d", serial)
-			req.More = []pay.Field{{ID: pay.FTerminal, Val: fmt.Sprintf("6012%04d", worker+1)}, {ID: pay.FMerchant, Val: "301051249000001"},
+			req.More = []pay.Field{{ID: pay.FTerminal, Val: fmt.Sprintf("%s%04d", prefixes[link], worker+1)}, {ID: pay.FMerchant, Val: "301051249000001"},
 				{ID: pay.FBatch, Val: "000001"}, {ID: pay.FSenderTime, Val: now.Format("150405")}}
+			if link != "pos" && req.Op == pay.Pay {
+				req.More = append(req.More, pay.Field{ID: pay.FPAN, Val: "6225000000000014"}, pay.Field{ID: pay.FEntryMode, Val: "021"})
+			}
 			return
 		}
-		prefix := map[string]string{"fixed": "1", "http": "9"}[link]
-		req.Ref.Serial, req.Day = fmt.Sprintf("%s%03d%08d", prefix, worker+1, serial), pay.DayOf(now)
+		req.Ref.Serial, req.Day = fmt.Sprintf("%s%03d%08d", prefixes[link], worker+1, serial), pay.DayOf(now)
 		req.More = []pay.Field{{ID: pay.FSenderTime, Val: now.Format("150405")}, {ID: pay.FBranch, Val: "512001"}, {ID: pay.FOperator, Val: "KIOSK001"}}
 	}
 }

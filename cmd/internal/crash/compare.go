@@ -64,7 +64,7 @@ func (b *books) read(ctx context.Context, a *app.App) error {
 		}
 		err := a.Journal().Lines(ctx, d, ^uint64(0), func(e *pay.Entry) bool {
 			b.entries[key(e.Req.Via.Link, pay.Find(e.Req.More, pay.FTerminal), e.Req.Ref.Serial)] = e.Clone()
-			if e.State == pay.Succ {
+			if e.State == pay.Succ && has(e, pay.LegPost) {
 				b.ours += e.Req.Amount
 			}
 			return true
@@ -96,7 +96,7 @@ func (t *tale) judge(b *books, sum *Summary, say func(string, ...any)) {
 	}
 	for k, f := range t.told {
 		e, there := b.entries[k]
-		n := b.effects[e.ID.Serial(1)]
+		n := t.effects(b, &e)
 		switch {
 		case f.paid:
 			sum.Acked++
@@ -108,15 +108,19 @@ func (t *tale) judge(b *books, sum *Summary, say func(string, ...any)) {
 			}
 			if !there || e.State != want || e.Req.Amount != f.amount || e.ID.Day != f.day || n != effects {
 				sum.Lost++
-				say("%s was told %s %s, the journal has %v %s %s on %s, the MIS %d", k, want, f.amount.Yuan(), there, e.State, ID(e), f.day, n)
+				say("%s was told %s %s, the journal has %v %s %s on %s, its hosts %d", k, want, f.amount.Yuan(), there, e.State, ID(e), f.day, n)
 			}
 		case f.declined:
 			sum.Declined++
 			if n != 0 || there && e.State == pay.Succ {
 				sum.Lost++
-				say("%s was told declined, the journal has %s, the MIS %d", k, e.State, n)
+				say("%s was told declined, the journal has %s, its hosts %d", k, e.State, n)
 			}
 		}
+	}
+	for _, k := range t.centre.doubled {
+		sum.Doubled++
+		say("charge %s was sent twice", k)
 	}
 	for serial, n := range b.effects {
 		if n > 1 {
@@ -128,6 +132,37 @@ func (t *tale) judge(b *books, sum *Summary, say func(string, ...any)) {
 		sum.Lost++
 		say("the journal says %s, the MIS says %s", b.ours.Yuan(), b.theirs.Yuan())
 	}
+}
+
+func has(e *pay.Entry, kind pay.LegKind) bool {
+	for i := range e.Legs {
+		if e.Legs[i].Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// effects returns how often a payment counts at its hosts; a negative number
+// when they do not tell the same story.
+func (t *tale) effects(b *books, e *pay.Entry) int {
+	n := -1
+	for _, host := range []struct {
+		kind pay.LegKind
+		n    int
+	}{{pay.LegPost, b.effects[e.ID.Serial(1)]}, {pay.LegCharge, t.centre.of(e.ID)}} {
+		switch {
+		case !has(e, host.kind):
+		case n >= 0 && n != host.n:
+			return -1 - n - host.n
+		default:
+			n = host.n
+		}
+	}
+	if n < 0 {
+		return 0 // a payment without legs has no effects
+	}
+	return n
 }
 
 // ID names a payment in a message.

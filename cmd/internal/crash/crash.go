@@ -1,6 +1,7 @@
 // Package crash kills the real daemon at random moments under load on all of
-// its links, starts it again, and in the end holds the books of the gateway and
-// of the MIS against every answer that the banks' side ever got.
+// its links, starts it again, and in the end holds the books of the gateway, of
+// the MIS and of a card centre against every answer that the banks' side ever
+// got.
 package crash
 
 import (
@@ -49,13 +50,16 @@ type Summary struct {
 // OK reports whether nothing went wrong.
 func (s *Summary) OK() bool { return s.Lost == 0 && s.Doubled == 0 && s.Open == 0 && s.Acked > 0 }
 
+// lastLife is how long banks ask for their last answers.
+const lastLife = time.Minute
+
 // customersPerKill is more than the workers can pay between two kills.
 const customersPerKill = 400
 
 // Run plays a run. Wrong finds are written to the log one by one.
 func Run(ctx context.Context, o Options) (*Summary, error) {
 	dir := filepath.Join(o.Dir, "crash")
-	demo := exec.CommandContext(ctx, o.Maker, "demo", "--dir", dir, "--seed", "1", "--messages", "200", "--exit", fmt.Sprintf("--dedupe=%v", o.Dedupe))
+	demo := exec.CommandContext(ctx, o.Maker, "demo", "--dir", dir, "--seed", "1", "--messages", "200", "--products=false", "--exit", fmt.Sprintf("--dedupe=%v", o.Dedupe))
 	if out, err := demo.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("demo: %w\n%s", err, out)
 	}
@@ -68,18 +72,25 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tale{told: map[string]*fate{}}
+	t := &tale{told: map[string]*fate{}, centre: &centre{effects: map[string]int{}}}
+	outlive, end := context.WithCancel(ctx)
+	defer end()
+	if err := t.centre.open(outlive, dir, c); err != nil {
+		return nil, err
+	}
 	bank, err := newBank(dir, c, t)
 	if err != nil {
 		return nil, err
 	}
 	d := &daemon{binary: o.Binary, config: filepath.Join(dir, "qianzhi.yaml"), doors: c.Links}
 	work, stop := context.WithCancel(ctx)
+	all, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	var wg sync.WaitGroup
 	players := len(bank.links) * o.Workers
 	for i := range players {
 		p := bank.player(i, o.Seed, customers[len(customers)*i/players:len(customers)*(i+1)/players])
-		wg.Go(func() { p.play(work, ctx) })
+		wg.Go(func() { p.play(work, all) })
 	}
 	sum := &Summary{Dedupe: o.Dedupe}
 	for sum.Kills < o.Kills && err == nil && ctx.Err() == nil {
@@ -92,12 +103,17 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		err = d.start(ctx) // the last life, in which everybody gets an answer
 	}
 	stop()
+	late := time.AfterFunc(lastLife, giveUp)
 	wg.Wait()
+	gaveUp := !late.Stop() && ctx.Err() == nil
 	sum.MS = int(d.ready.Milliseconds())
 	if err = errors.Join(err, d.kill(), ctx.Err()); err != nil {
 		return sum, err
 	}
-	return sum, t.compare(ctx, c, sum, o.Log)
+	if gaveUp {
+		err = fmt.Errorf("banks still wait for an answer %s after the last start", lastLife)
+	}
+	return sum, errors.Join(err, t.compare(ctx, c, sum, o.Log))
 }
 
 // emptyBooks replaces what the demo left by a MIS with many customers who owe.

@@ -120,7 +120,7 @@ func (h *home) keys() error {
 			return err
 		}
 	}
-	for _, name := range []string{"terminal-master", "mis-session", "journal-seal", "journal-index"} {
+	for _, name := range []string{"terminal-master", "posp-master", "mis-session", "journal-seal", "journal-index"} {
 		var b [16]byte
 		if _, err := rand.Read(b[:]); err != nil {
 			return err
@@ -141,7 +141,7 @@ func (h *home) reserve() error {
 			l.Close()
 		}
 	}()
-	for _, id := range []string{"pos", "fixed", "http", "mis"} {
+	for _, id := range []string{"pos", "fixed", "http", "mis", "kiosk", "kiosk-pos", "public", "posp", "meter"} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
@@ -172,6 +172,9 @@ func (h *home) config() error {
 			return fmt.Errorf("shipped configuration has no %q", c[0])
 		}
 		text = strings.ReplaceAll(text, c[0], c[1])
+	}
+	if text, err = h.addProducts(text); err != nil {
+		return err
 	}
 	return h.write("qianzhi.yaml", []byte(text), 0o600)
 }

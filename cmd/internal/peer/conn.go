@@ -23,11 +23,13 @@ type acceptor interface {
 // Conn is one terminal or host connection, one request at a time. It is owned
 // by one goroutine.
 type Conn struct {
-	d    *protocol.Dialect
-	addr string
-	nc   net.Conn
-	rec  *protocol.Record
-	buf  []byte
+	d       *protocol.Dialect
+	to      *Line
+	replies *Line // of the connection that replies arrive on; nil: the same
+	nc      net.Conn
+	back    net.Conn // where replies arrive
+	rec     *protocol.Record
+	buf     []byte
 
 	once    bool // a connection carries one request and its reply
 	endless bool // shutting down our side ends the request
@@ -35,8 +37,11 @@ type Conn struct {
 
 // Dial builds a client of the address; it connects at the first request and
 // again after the connection was lost.
-func Dial(d *protocol.Dialect, addr string) *Conn {
-	return &Conn{d: d, addr: addr, rec: new(protocol.Record)}
+func Dial(d *protocol.Dialect, addr string) *Conn { return Join(d, DialLine(addr), nil) }
+
+// Join builds a client of a line. With replies, replies arrive on another one.
+func Join(d *protocol.Dialect, to, replies *Line) *Conn {
+	return &Conn{d: d, to: to, replies: replies, rec: new(protocol.Record)}
 }
 
 // DialOnce builds a client that opens a connection for each request and reads
@@ -53,9 +58,34 @@ func (c *Conn) Close() error {
 	if c.nc == nil {
 		return nil
 	}
-	nc := c.nc
-	c.nc = nil
-	return nc.Close()
+	nc, back := c.nc, c.back
+	c.nc, c.back = nil, nil
+	if back == nil || back == nc {
+		return nc.Close()
+	}
+	return errors.Join(nc.Close(), back.Close())
+}
+
+// open opens what is closed.
+func (c *Conn) open(ctx context.Context) (err error) {
+	if c.nc == nil {
+		if c.nc, err = c.to.open(ctx); err != nil {
+			c.nc = nil
+			return err
+		}
+		c.back, c.buf = c.nc, c.buf[:0]
+		if c.replies != nil {
+			if c.back, err = c.replies.open(ctx); err != nil {
+				c.back = nil
+				return err
+			}
+		}
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(time.Minute)
+	}
+	return errors.Join(c.nc.SetDeadline(deadline), c.back.SetDeadline(deadline))
 }
 
 // ErrClosed reports that the far side closed the connection without a reply.
@@ -90,19 +120,7 @@ func (c *Conn) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply
 // exchange writes a message in pieces and reads one reply; last is true when
 // the connection ends with the message.
 func (c *Conn) exchange(ctx context.Context, pieces [][]byte, last bool) (protocol.Frame, error) {
-	if c.nc == nil {
-		var d net.Dialer
-		nc, err := d.DialContext(ctx, "tcp", c.addr)
-		if err != nil {
-			return protocol.Frame{}, err
-		}
-		c.nc, c.buf = nc, c.buf[:0]
-	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(time.Minute)
-	}
-	if err := c.nc.SetDeadline(deadline); err != nil {
+	if err := c.open(ctx); err != nil {
 		return protocol.Frame{}, err
 	}
 	for _, out := range pieces {
@@ -127,7 +145,7 @@ func (c *Conn) exchange(ctx context.Context, pieces [][]byte, last bool) (protoc
 			c.buf = append(c.buf[:0], c.buf[n:]...)
 			return f, nil
 		}
-		n, err = c.nc.Read(chunk)
+		n, err = c.back.Read(chunk)
 		if n == 0 && err != nil {
 			return protocol.Frame{}, errors.Join(ErrClosed, err)
 		}

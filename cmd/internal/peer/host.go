@@ -27,6 +27,7 @@ type Host struct {
 	Now     func() time.Time
 	Pause   func(ctx context.Context, d time.Duration) error // of slow and late answers
 	Note    func(line string)                                // takes one line for each message
+	Replies *Line                                            // of the connections that answers leave on; nil: that of the request
 }
 
 // most requests of one connection that are answered at once.
@@ -67,11 +68,22 @@ func (h *Host) serve(ctx context.Context, nc net.Conn) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
+	back := nc
+	if h.Replies != nil {
+		var err error
+		if back, err = h.Replies.open(ctx); err != nil {
+			h.Note(fmt.Sprintf("应答连接: %v", err))
+			nc.Close()
+			return
+		}
+		also := context.AfterFunc(ctx, func() { back.Close() })
+		defer also()
+	}
 	out := make(chan packet, maxAnswering)
 	var answering, writing sync.WaitGroup
 	writing.Go(func() {
 		defer cancel() // nobody takes answers any more
-		write(nc, out)
+		write(back, out)
 	})
 	slots := make(chan struct{}, maxAnswering)
 	err := h.read(nc, func(f protocol.Frame) {
@@ -141,27 +153,54 @@ func write(nc net.Conn, out <-chan packet) {
 }
 
 func (h *Host) answer(ctx context.Context, f protocol.Frame, out chan<- packet) {
+	rep, t, ok := h.reply(ctx, f)
+	if !ok {
+		return
+	}
+	b, err := h.Dialect.Reply.Framer.Append(nil, rep)
+	if err != nil {
+		h.Note(fmt.Sprintf("应答写不出: %v", err))
+		return
+	}
+	p := packet{hold: t.Fault == Joined}
+	p.pieces, p.last = t.Fault.wire(b)
+	select {
+	case out <- p:
+	case <-ctx.Done():
+	}
+}
+
+// reply acts on a request and returns its answer, with what the script does to
+// the body done, and what else it says. It reports false when none leaves.
+func (h *Host) reply(ctx context.Context, f protocol.Frame) (out protocol.Frame, t Trouble, ok bool) {
 	asked, err := h.Dialect.ReadRequest(&f, new(protocol.Record), h.Now())
 	if asked == nil {
 		h.Note(fmt.Sprintf("不能识别的报文: %v", err))
-		return
+		return out, t, false
 	}
-	var t Trouble
 	rep := pay.Answer(pay.Declined, refusal(err))
 	if err == nil {
 		t = h.Script.Next(asked.Request)
 		if t.Fault == Slow && h.Pause(ctx, t.For) != nil {
-			return
+			return out, t, false
 		}
 		rep = h.do(ctx, asked.Request, t)
 	}
 	defer func() { h.Note(line(asked, &rep, t, err)) }()
 	if t.Fault == Silence || t.Fault == Late && h.Pause(ctx, t.For) != nil {
-		return
+		return out, t, false
 	}
-	if err := h.send(ctx, asked, &rep, t.Fault, out); err != nil {
-		h.Note(fmt.Sprintf("应答写不出: %v", err))
+	out, werr := h.Dialect.AppendReply(asked, &rep, new(protocol.Record))
+	if werr != nil {
+		h.Note(fmt.Sprintf("应答写不出: %v", werr))
+		return out, t, false
 	}
+	if t.Fault == BadSeal && out.Get(protocol.HeadSignature) != "" { // the signature of other bytes
+		out.Set(protocol.HeadNonce, "forged-"+out.Get(protocol.HeadNonce))
+	} else {
+		t.Fault.body(out.Body)
+	}
+	return out, t, true
 }
 
 func refusal(err error) pay.Code {
@@ -186,25 +225,6 @@ func (h *Host) do(ctx context.Context, req *pay.Request, t Trouble) pay.Reply {
 		}
 	}
 	return rep
-}
-
-func (h *Host) send(ctx context.Context, asked *protocol.Asked, rep *pay.Reply, fault Fault, out chan<- packet) error {
-	f, err := h.Dialect.AppendReply(asked, rep, new(protocol.Record))
-	if err != nil {
-		return err
-	}
-	fault.body(f.Body)
-	b, err := h.Dialect.Reply.Framer.Append(nil, f)
-	if err != nil {
-		return err
-	}
-	p := packet{hold: fault == Joined}
-	p.pieces, p.last = fault.wire(b)
-	select {
-	case out <- p:
-	case <-ctx.Done():
-	}
-	return nil
 }
 
 // line tells in one line what was asked, answered and done to the answer.

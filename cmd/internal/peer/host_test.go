@@ -70,7 +70,7 @@ func host(t *testing.T, link string, c *clock, script ...string) (addr string, l
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger = NewLedger(100)
+	ledger = NewLedger(100, Promises{Dedupe: true, Status: true})
 	h := &Host{Dialect: end(t, link), Handler: ledger, Script: s, Now: time.Now, Pause: c.pause, Note: c.note}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -8,11 +8,29 @@ import (
 	"qianzhi/gateway/pay"
 )
 
+// Promises are what a simulated host keeps to. Booked takes one entry for each
+// change of its books, under its lock; nil takes none.
+type Promises struct {
+	Dedupe bool // one serial takes effect once, however often it arrives
+	Status bool // it answers what became of a serial
+	Booked func(Booking)
+}
+
+// Booking is one change of a host's books.
+type Booking struct {
+	What    string     `json:"what"` // paid, again, reversed, sold, written, failed
+	Scope   string     `json:"scope,omitempty"`
+	Serial  string     `json:"serial"`
+	Account string     `json:"account,omitempty"`
+	Amount  pay.Amount `json:"fen"`
+}
+
 // Ledger is what a simulated host knows: customers with bills, if it has any,
 // and the payments it took. It lives in memory, forgets nothing and is safe for
 // concurrent use.
 type Ledger struct {
 	customers int // 0: anybody may pay anything, as at a card centre
+	o         Promises
 
 	mu       sync.Mutex
 	payments map[key]*payment
@@ -32,8 +50,14 @@ type payment struct {
 
 // NewLedger builds a ledger with n customers, or, for n = 0, one that takes
 // every charge.
-func NewLedger(n int) *Ledger {
-	return &Ledger{customers: n, payments: map[key]*payment{}, paid: map[string]key{}}
+func NewLedger(n int, o Promises) *Ledger {
+	return &Ledger{customers: n, o: o, payments: map[key]*payment{}, paid: map[string]key{}}
+}
+
+func (l *Ledger) booked(what string, k key, p *payment) {
+	if l.o.Booked != nil {
+		l.o.Booked(Booking{What: what, Scope: k.scope, Serial: k.serial, Account: p.account, Amount: p.amount})
+	}
 }
 
 // Account returns the number of a customer, counted from 0.
@@ -68,8 +92,16 @@ func (l *Ledger) Do(_ context.Context, req *pay.Request) pay.Reply {
 		return l.undo(req)
 	case pay.Status:
 		return l.status(req)
-	case pay.SignOn, pay.SignOff, pay.Echo:
+	case pay.SignOn, pay.SignOff, pay.Echo, pay.BatchUpload:
 		return pay.Answer(pay.Approved, pay.CodeOK)
+	case pay.Settle:
+		return l.settle(req)
+	case pay.CardWrite, pay.CardConfirm:
+		_, p := l.original(req)
+		if p == nil {
+			return pay.Answer(pay.Declined, pay.CodeOriginal)
+		}
+		return p.approved()
 	}
 	return pay.Answer(pay.Declined, pay.CodeNotAllowed)
 }
@@ -104,6 +136,9 @@ func (l *Ledger) pay(req *pay.Request) pay.Reply {
 		case p.reversed:
 			return pay.Answer(pay.Declined, pay.CodeReversed)
 		}
+		if !l.o.Dedupe {
+			l.booked("again", k, p)
+		}
 		return p.approved()
 	}
 	p := &payment{account: req.Account, amount: req.Amount}
@@ -118,6 +153,7 @@ func (l *Ledger) pay(req *pay.Request) pay.Reply {
 		l.paid[id] = k
 	}
 	l.payments[k] = p
+	l.booked("paid", k, p)
 	return p.approved()
 }
 
@@ -187,12 +223,33 @@ func (l *Ledger) undo(req *pay.Request) pay.Reply {
 	for _, id := range p.bills {
 		delete(l.paid, id)
 	}
+	l.booked("reversed", k, p)
 	return p.approved()
+}
+
+// settle compares a terminal's totals of charges with those of its scope.
+func (l *Ledger) settle(req *pay.Request) pay.Reply {
+	var sum pay.Amount
+	count := 0
+	for k, p := range l.payments {
+		if k.scope == req.Ref.Scope && !p.reversed {
+			sum, count = sum+p.amount, count+1
+		}
+	}
+	result := "2"
+	if pay.Find(req.More, pay.FDebitSum) == fmt.Sprintf("%012d", sum) && pay.Find(req.More, pay.FDebitCount) == fmt.Sprintf("%03d", count) {
+		result = "1"
+	}
+	rep := pay.Answer(pay.Approved, pay.CodeOK)
+	rep.More = []pay.Field{{ID: pay.FBalanced, Val: result}}
+	return rep
 }
 
 func (l *Ledger) status(req *pay.Request) pay.Reply {
 	_, p := l.original(req)
 	switch {
+	case !l.o.Status:
+		return pay.Answer(pay.Declined, pay.CodeNotAllowed)
 	case p == nil:
 		return pay.Answer(pay.Unknown, pay.CodeNotFoundYet)
 	case p.reversed:

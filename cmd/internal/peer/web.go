@@ -56,7 +56,7 @@ func (w *Web) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply,
 			f.Body[i] ^= 0xA5
 		}
 	}
-	in, err := w.post(ctx, f)
+	in, err := w.post(ctx, f, fault)
 	if err != nil {
 		return pay.Reply{}, err
 	}
@@ -66,11 +66,18 @@ func (w *Web) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply,
 	return w.d.Map.Reply(msg, &in, w.rec, time.Now())
 }
 
-func (w *Web) post(ctx context.Context, f protocol.Frame) (protocol.Frame, error) {
-	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(f.Body))
+// post sends a frame, twice for Duplicate, and returns the last answer.
+func (w *Web) post(ctx context.Context, f protocol.Frame, fault Fault) (protocol.Frame, error) {
+	if fault == Duplicate {
+		if _, err := w.post(ctx, f, Sound); err != nil {
+			return protocol.Frame{}, err
+		}
+	}
+	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, sending(f.Body, fault))
 	if err != nil {
 		return protocol.Frame{}, err
 	}
+	hr.ContentLength = int64(len(f.Body))
 	hr.Header.Set("Content-Type", w.kind)
 	for _, h := range w.headers {
 		if v := f.Get(h.Head); v != "" {
@@ -96,3 +103,23 @@ func (w *Web) post(ctx context.Context, f protocol.Frame) (protocol.Frame, error
 	}
 	return in, nil
 }
+
+// sending reads a body as the fault has it leave.
+func sending(body []byte, fault Fault) io.Reader {
+	switch fault {
+	case Cut: // the connection closes where less is read than was announced
+		return io.MultiReader(bytes.NewReader(body[:len(body)/2]), failing{})
+	case Trickle:
+		return oneByte{bytes.NewReader(body)}
+	}
+	return bytes.NewReader(body)
+}
+
+// oneByte gives a byte at a time.
+type oneByte struct{ io.Reader }
+
+func (o oneByte) Read(b []byte) (int, error) { return o.Reader.Read(b[:min(1, len(b))]) }
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, ErrClosed }

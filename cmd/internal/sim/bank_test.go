@@ -44,11 +44,16 @@ func (t *teller) ask(req *pay.Request, patience time.Duration) (pay.Reply, error
 		return pay.Reply{}, errSilence
 	}
 	got := make(chan protocol.Frame, 8)
-	for _, delay := range t.w.front[0].draw().at {
+	fate := t.w.front[0].draw()
+	for _, delay := range fate.at {
 		go func() {
 			time.Sleep(delay)
 			d := t.w.process()
 			if d == nil {
+				return
+			}
+			if fate.cut && t.link == "http" {
+				d.web.half(f)
 				return
 			}
 			in := protocol.Inbound{Peer: "bank", At: t.w.now(), Frame: protocol.Frame{Head: append([]protocol.HeadValue(nil), f.Head...), Body: append([]byte(nil), f.Body...)}}
@@ -91,10 +96,14 @@ func (t *teller) ask(req *pay.Request, patience time.Duration) (pay.Reply, error
 func (t *teller) fill(req *pay.Request) *pay.Request {
 	t.n2++
 	req.Ref = pay.Ref{Kind: req.Op.Kind()}
-	if t.link == "pos" {
+	if t.terminals() {
 		req.Ref.Serial = fmt.Sprintf("%06d", t.n2)
 		req.More = []pay.Field{{ID: pay.FTerminal, Val: fmt.Sprintf("6012%04d", t.n)}, {ID: pay.FMerchant, Val: "301051249000001"},
 			{ID: pay.FBatch, Val: "000001"}, {ID: pay.FSenderTime, Val: "101010"}}
+		if t.link != "pos" && req.Op == pay.Pay {
+			req.More = append(req.More, pay.Field{ID: pay.FPAN, Val: "6225000000000014"}, pay.Field{ID: pay.FEntryMode, Val: "021"},
+				pay.Field{ID: pay.FPIN, Val: "\x12\x34\x56\x78\x9a\xbc\xde\xf0"})
+		}
 		return req
 	}
 	req.Ref.Serial = fmt.Sprintf("%04d%08d", t.n, t.n2)
@@ -102,6 +111,9 @@ func (t *teller) fill(req *pay.Request) *pay.Request {
 	req.More = []pay.Field{{ID: pay.FSenderTime, Val: "101010"}, {ID: pay.FBranch, Val: "512001"}, {ID: pay.FOperator, Val: "K1"}}
 	return req
 }
+
+// terminals reports whether the link is one of POS terminals.
+func (t *teller) terminals() bool { return t.link == "pos" || t.link == "cards" || t.link == "public" }
 
 // signOn agrees on keys, as often as it takes.
 func (t *teller) signOn() bool {
@@ -119,7 +131,7 @@ func (t *teller) send(req *pay.Request) (pay.Reply, error) {
 	for range 3 {
 		rep, err := t.ask(req, t.w.links[t.link].link.Timeouts.Terminal)
 		again := err == nil && rep.Verdict == pay.Declined && (rep.Code == pay.CodeSignOn || rep.Code == pay.CodeAuth)
-		if t.link != "pos" || !again {
+		if !t.terminals() || !again {
 			return rep, err
 		}
 		if !t.signOn() {
@@ -131,17 +143,17 @@ func (t *teller) send(req *pay.Request) (pay.Reply, error) {
 
 // work makes n payments of the accounts.
 func (t *teller) work(accounts []string) {
-	if t.link == "pos" && !t.signOn() {
+	if t.terminals() && !t.signOn() {
 		return
 	}
 	for _, account := range accounts {
 		time.Sleep(time.Duration(t.r.Int64N(int64(8 * time.Second))))
 		d := &deal{link: t.link, req: t.fill(&pay.Request{Op: pay.Pay, Account: account, Amount: amountOf(account)})}
 		t.deals = append(t.deals, d)
-		if t.link == "pos" {
-			t.terminal(d)
-		} else {
+		if t.link == "fixed" {
 			t.hostSide(d)
+		} else {
+			t.terminal(d)
 		}
 	}
 }
@@ -176,8 +188,8 @@ func (t *teller) told(d *deal, rep *pay.Reply) {
 	}
 }
 
-// terminal pays, and reverses whatever it got no good answer for, as a POS
-// does; now and then it repeats or reverses a payment that went well.
+// terminal pays, and reverses whatever it got no good answer for, as a POS and a
+// web bank do; now and then it repeats or reverses a payment that went well.
 func (t *teller) terminal(d *deal) {
 	if t.r.IntN(20) == 0 { // the reversal overtakes its sale
 		t.reverse(d)
@@ -209,6 +221,11 @@ func (t *teller) reverse(d *deal) {
 	orig := d.req.Ref
 	rev := &pay.Request{Op: pay.Reverse, Account: d.req.Account, Amount: d.req.Amount, Original: &orig, Ref: d.req.Ref, More: d.req.More, Day: d.req.Day}
 	rev.Ref.Kind = pay.KindReverse
+	if t.link == "http" { // a host gives its reversal a number of its own
+		rev = t.fill(&pay.Request{Op: pay.Reverse, Account: d.req.Account, Amount: d.req.Amount, Original: &orig})
+		rev.Day = d.req.Day
+		rev.More = append(rev.More, pay.Field{ID: pay.FOriginalDate, Val: d.req.Day.String()})
+	}
 	for range 60 {
 		rep, err := t.send(rev)
 		switch {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"qianzhi/conf"
+	"qianzhi/gateway/journal"
+	"qianzhi/gateway/journal/sqlite"
 	"qianzhi/gateway/pay"
 	"qianzhi/reconcile"
 	"qianzhi/reconcile/report"
@@ -47,16 +49,19 @@ func (w *world) books(deals []*deal) map[string]pay.Entry {
 	w.host.mu.Lock()
 	w.wrong = append(w.wrong, w.host.wrong...)
 	w.host.mu.Unlock()
+	w.centre.mu.Lock()
+	w.wrong = append(w.wrong, w.centre.wrong...)
+	w.centre.mu.Unlock()
 	for key, e := range all {
-		n := w.host.effects(e.ID.Serial(1))
+		w.legs(key, &e)
+		post := len(e.Legs) - 1
 		switch {
-		case n > 1:
-			w.fail("%s has %d effects at the host", key, n)
 		case e.State.Open():
 			w.fail("%s is %s although all is calm", key, e.State)
-		case e.State == pay.Succ && n != 1, (e.State == pay.Fail || e.State == pay.Revd) && n != 0:
-			w.fail("%s is %s with %d effects", key, e.State, n)
-		case e.State == pay.Susp && w.o.status && e.Req.Via.Funds == pay.Untaken && !e.Wanted && len(e.Legs) > 0 && e.Legs[0].State == pay.LegUnknown:
+		case e.State != pay.Susp || e.Wanted || post < 0 || e.Legs[post].Kind != pay.LegPost || e.Legs[post].State != pay.LegUnknown:
+		case w.proved[e.ID.Serial(1)] && w.o.diskFails == 0 && w.o.crashes == 0:
+			w.fail("%s was given up although its approval came: %s", key, e.Note)
+		case w.o.status && e.Req.Via.Funds == pay.Untaken:
 			w.fail("%s was given up although the host can be asked: %s", key, e.Note)
 		}
 	}
@@ -74,6 +79,56 @@ func (w *world) books(deals []*deal) map[string]pay.Entry {
 		}
 	}
 	return all
+}
+
+// legs holds the books of each host against what the payment has become: never
+// twice, once for each leg of a success, and nowhere for a failure.
+func (w *world) legs(key string, e *pay.Entry) {
+	for i := range e.Legs {
+		n, where := w.host.effects(e.ID.Serial(1)), "the MIS"
+		if e.Legs[i].Kind == pay.LegCharge {
+			n, where = w.centre.effects(e.ID), "the card centre"
+		}
+		switch {
+		case n > 1:
+			w.fail("%s has %d effects at %s", key, n, where)
+		case e.State == pay.Succ && n != 1, (e.State == pay.Fail || e.State == pay.Revd) && n != 0:
+			w.fail("%s is %s with %d effects at %s", key, e.State, n, where)
+		case e.State == pay.Susp && e.Legs[i].Kind == pay.LegCharge && n > 0 && !e.Legs[i].State.Effect():
+			w.fail("%s is parked, its charge is %d and the card is charged", key, e.Legs[i].State)
+		}
+	}
+}
+
+// counts reads the history of every payment: while its state stays, the number
+// of its tries goes up by one, whatever happened to the process.
+func (w *world) counts(all map[string]pay.Entry) {
+	a, err := journal.OpenArchive(context.Background(), sqlite.New(w.dir), w.journalOptions())
+	if err != nil {
+		w.fail("archive: %v", err)
+		return
+	}
+	for key, e := range all {
+		if len(e.Legs) == 0 {
+			continue
+		}
+		_, steps, err := a.Timeline(context.Background(), e.ID)
+		w.must(err)
+		state, tries := pay.NoState, uint16(0)
+		for _, s := range steps {
+			if s.Event.State != state {
+				state, tries = s.Event.State, 0
+			}
+			if s.Event.Kind != pay.EvAttempt {
+				continue
+			}
+			if tries > 0 && s.Event.Attempt != tries+1 {
+				w.fail("%s: try %d is followed by try %d", key, tries, s.Event.Attempt)
+			}
+			tries = s.Event.Attempt
+		}
+	}
+	w.must(a.Close())
 }
 
 // charged is the bank's own view of a deal: did it take the money for good.
@@ -136,7 +191,7 @@ func (w *world) files(deals []*deal, all map[string]pay.Entry, day pay.Day, mx *
 	damage := 0
 	for _, key := range keysOf(all) {
 		e, d := all[key], by[key]
-		if e.ID.Day != day || d == nil {
+		if e.ID.Day != day || d == nil || d.link == "cards" || d.link == "public" { // their channels are reconciled elsewhere
 			continue
 		}
 		bank, m := charged(d), reconcile.Absent
@@ -216,7 +271,7 @@ func (w *world) paper(name string, rows []statement.Row) paper {
 func (w *world) reconcile(day pay.Day, rows, mis []statement.Row) *reconcile.Result {
 	bank := w.paper("bank-lines.yaml", rows)
 	run := reconcile.New(reconcile.Options{Dir: filepath.Join(w.dir, "recon"), Node: 1, Books: w.process().journal, Matrix: w.matrix(), Report: report.Files,
-		Now: time.Now, Log: slog.New(slog.DiscardHandler), Channels: []reconcile.Channel{{ID: "B", Links: []string{"pos", "fixed"},
+		Now: time.Now, Log: slog.New(slog.DiscardHandler), Channels: []reconcile.Channel{{ID: "B", Links: []string{"pos", "fixed", "http"},
 			MIS: w.paper("mis-lines.yaml", mis), Bank: bank, Key: bank.spec.Keys()}}})
 	res, err := run.Run(context.Background(), day)
 	if err != nil || len(res) != 1 {

@@ -88,6 +88,7 @@ type daemon struct {
 	journal *journal.Journal
 	engine  *gateway.Engine
 	doors   map[string]*gateway.Channel
+	web     *web
 	stop    func() // waits until everything has ended
 }
 
@@ -95,9 +96,7 @@ type daemon struct {
 func (w *world) spawn() (*daemon, error) {
 	d := &daemon{w: w, doors: map[string]*gateway.Channel{}}
 	store := mortal{sqlite.New(w.dir), &d.dead, w.disk}
-	key := make([]byte, 16)
-	j, err := journal.Open(context.Background(), w.o.store(store), journal.Options{Dir: w.dir, Node: 1, DupDays: w.o.dupDays, MaxPending: 1000, KEK: key,
-		IndexKey: key, Signer: w.signer, Now: w.now}, today)
+	j, err := journal.Open(context.Background(), w.o.store(store), w.journalOptions(), today)
 	if err != nil {
 		return nil, err
 	}
@@ -110,20 +109,32 @@ func (w *world) spawn() (*daemon, error) {
 		closeBook()
 		return nil, err
 	}
+	cards, line, err := d.connectCards(ctx)
+	if err != nil {
+		cancel()
+		closeBook()
+		return nil, err
+	}
+	centre := &gateway.Host{ID: "posp", Adapter: w.o.cards(cards), Ops: w.cardLink.ops, Timeout: hostTimeout, LateWindow: w.o.lateWindow, UndoTells: w.o.tells || w.o.trust, UndoMarks: w.o.marks, UndoDays: 1}
 	h := &gateway.Host{ID: "mis", Adapter: w.o.adapter(mux), Timeout: hostTimeout, LateWindow: w.o.lateWindow, Status: w.o.status, Dedupe: w.o.dedupe,
-		UndoMarks: true, UndoDays: 1}
+		UndoTells: true, UndoMarks: true, UndoDays: 1}
 	d.engine = gateway.New(gateway.Options{Journal: w.o.journal(j), Node: 1, Today: j.Day, Now: w.now, Log: quiet,
-		Routes: gateway.Routes{{ID: "all", Legs: []pay.LegKind{pay.LegPost}, Host: h, InFlight: 64}},
+		Routes: d.routes(h, centre),
 		Policy: gateway.Policy{Gaps: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute}, Tries: 40,
 			ParkFor: time.Hour, Owner: "值班", Workers: 4}})
 	for id, b := range w.links {
 		d.doors[id] = &gateway.Channel{Link: id, Handler: w.o.handler(d.engine), Dialect: b.gateway(w), Funds: b.link.Taken(), Allow: b.ops, Max: b.link.MaxAmount(),
 			Timeout: b.link.Timeouts.Channel, Digest: gm.SumSM3, Now: w.now, Rejects: j, Log: quiet}
 	}
-	return d, d.run(ctx, cancel, book, closeBook, mux)
+	if d.web, err = d.newWeb(w.links["http"]); err != nil {
+		cancel()
+		closeBook()
+		return nil, err
+	}
+	return d, d.run(ctx, cancel, book, closeBook, mux, line)
 }
 
-func (d *daemon) run(ctx context.Context, cancel context.CancelFunc, book context.Context, closeBook context.CancelFunc, mux *socket.Adapter) error {
+func (d *daemon) run(ctx context.Context, cancel context.CancelFunc, book context.Context, closeBook context.CancelFunc, lines ...*socket.Adapter) error {
 	var all, writer sync.WaitGroup
 	writer.Go(func() { d.w.must(d.journal.Run(book)) })
 	d.stop = sync.OnceFunc(func() {
@@ -149,7 +160,10 @@ func (d *daemon) run(ctx context.Context, cancel context.CancelFunc, book contex
 			time.Sleep(100*time.Millisecond + time.Duration(i))
 		}
 	}
-	all.Go(func() { d.w.must(mux.Run(ctx)) })
+	all.Go(func() { d.web.run(ctx, d) })
+	for _, l := range lines {
+		all.Go(func() { d.w.must(l.Run(ctx)) })
+	}
 	all.Go(func() { d.w.must(d.engine.Resolver().Run(ctx)) })
 	return nil
 }
@@ -166,14 +180,26 @@ func (d *daemon) answer(id string, in protocol.Inbound) (protocol.Frame, bool) {
 	if d.dead.Load() {
 		return protocol.Frame{}, false
 	}
+	if id == "http" {
+		f, ok := d.web.post(in.Frame)
+		return f, ok && !d.dead.Load()
+	}
 	f, err := d.doors[id].Answer(context.Background(), in)
+	var wrong *protocol.Error
+	if errors.As(err, &wrong) && wrong.Class == protocol.ClassField {
+		d.w.fail("%s: a message goes without its answer: %v", id, err)
+	}
 	return f, err == nil && f.Body != nil && !d.dead.Load()
 }
 
 // late hands an answer that nobody waits for to the engine, as the daemon does.
 func (d *daemon) late(op pay.Op, rep pay.Reply) {
 	if d.engine != nil && op == pay.Pay {
-		d.engine.Late(context.Background(), pay.Find(rep.More, pay.FSerial), rep)
+		serial := pay.Find(rep.More, pay.FSerial)
+		if rep.Verdict == pay.Approved {
+			d.w.prove(serial)
+		}
+		d.w.o.late(func(serial string, rep pay.Reply) { d.engine.Late(context.Background(), "mis", serial, rep) })(serial, rep)
 	}
 }
 

@@ -68,7 +68,7 @@ func (h *host) find(serial string) *posting {
 }
 
 func (h *host) confirm(p *posting) pay.Reply {
-	rep := pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: p.amount, Serial: "H" + p.serial}
+	rep := pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: p.amount, Serial: "H" + p.serial[1:]} // 20 characters: what every link has room for
 	if p.returned {
 		rep.Code = pay.CodeReversed
 	}

@@ -20,6 +20,13 @@ type mutant struct {
 	change func(*options)
 }
 
+// required are the policies that must be among the mutants.
+var required = []string{
+	"time-out means declined", "marker after send", "early not-found", "reply before commit", "synchronous=OFF",
+	"double send hidden by a deduping host", "lost late answer", "key without kind", "key with our day", "replay of stale bytes",
+	"one-day duplicate table", "missing carried row", "reversal on the wrong day", "resume with the wrong attempt count",
+}
+
 var mutants = []mutant{
 	{"time-out means declined", func(o *options) {
 		o.adapter = onError(func(*pay.Request) (pay.Reply, error) { return pay.Answer(pay.Declined, pay.CodeRefused), nil })
@@ -35,7 +42,7 @@ var mutants = []mutant{
 		})
 	}},
 	{"early not-found", func(o *options) { o.lateWindow = 0 }},
-	{"every posting sent twice", func(o *options) {
+	{"double send hidden by a deduping host", func(o *options) {
 		o.adapter = func(a gateway.Adapter) gateway.Adapter {
 			return adapterFunc(func(ctx context.Context, r *pay.Request) (pay.Reply, error) {
 				if r.Op == pay.Pay {
@@ -58,7 +65,7 @@ var mutants = []mutant{
 			})
 		}
 	}},
-	{"reversal of the wrong day", func(o *options) {
+	{"reversal on the wrong day", func(o *options) {
 		o.adapter = func(a gateway.Adapter) gateway.Adapter {
 			return adapterFunc(func(ctx context.Context, r *pay.Request) (pay.Reply, error) {
 				other := *r
@@ -98,11 +105,46 @@ var mutants = []mutant{
 		o.days = 1
 		o.journal = rekeyed(func(r *pay.Ref, day pay.Day) { r.Scope += day.String() })
 	}},
+	{"lost late answer", func(o *options) {
+		o.status, o.dedupe, o.diskFails, o.crashes, o.slow = false, false, 0, 0, 0.5
+		o.late = func(func(string, pay.Reply)) func(string, pay.Reply) { return func(string, pay.Reply) {} }
+	}},
+	{"one-day duplicate table", func(o *options) {
+		o.days = 1
+		o.journal = func(j gateway.Journal) gateway.Journal { return oneDay{j} }
+	}},
+	{"resume with the wrong attempt count", func(o *options) {
+		o.crashes, o.lose, o.slow = 3, 0.3, 0.4
+		o.journal = func(j gateway.Journal) gateway.Journal { return &restarted{Journal: j, first: map[pay.ID]pay.Entry{}} }
+	}},
+	{"charge sent again after silence", func(o *options) {
+		o.repeats = false
+		o.cards = func(a gateway.Adapter) gateway.Adapter {
+			return adapterFunc(func(ctx context.Context, r *pay.Request) (pay.Reply, error) {
+				rep, err := a.Do(ctx, r)
+				if err != nil && r.Op == pay.Pay {
+					again, cancel := context.WithTimeout(context.WithoutCancel(ctx), hostTimeout)
+					defer cancel()
+					return a.Do(again, r)
+				}
+				return rep, err
+			})
+		}
+	}},
+	{"posting on an unproved charge", func(o *options) {
+		o.cards = onError(func(r *pay.Request) (pay.Reply, error) {
+			return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: r.Amount}, nil
+		})
+	}},
+	{"silence of the centre means declined", func(o *options) {
+		o.cards = onError(func(*pay.Request) (pay.Reply, error) { return pay.Answer(pay.Declined, pay.CodeRefused), nil })
+	}},
+	{"any approval of a reversal is proof", func(o *options) { o.trust, o.tells, o.marks, o.slow = true, false, false, 0.4 }},
 	{"key without terminal", func(o *options) { o.journal = rekeyed(func(r *pay.Ref, _ pay.Day) { r.Scope = "" }) }},
 	{"no tombstone", func(o *options) {
 		o.journal = func(j gateway.Journal) gateway.Journal { return tombless{j} }
 	}},
-	{"replay of the first reply's bytes", func(o *options) {
+	{"replay of stale bytes", func(o *options) {
 		o.handler = func(h gateway.Handler) gateway.Handler { return &parrot{h: h, said: map[pay.Ref]pay.Reply{}} }
 	}},
 	{"unknown told as declined", func(o *options) {
@@ -230,6 +272,46 @@ func (k keyed) Find(ctx context.Context, ref pay.Ref) (pay.Entry, bool, error) {
 	return k.Journal.Find(ctx, k.key(ref))
 }
 
+// oneDay forgets with each day what it knew of the days before.
+type oneDay struct{ gateway.Journal }
+
+func (j oneDay) forget(ctx context.Context, ref pay.Ref) pay.Ref {
+	day := j.Journal.(interface{ Day() pay.Day }).Day()
+	if e, known, err := j.Journal.Find(ctx, ref); err == nil && known && e.ID.Day < day {
+		ref.Scope += day.String()
+	}
+	return ref
+}
+
+func (j oneDay) Begin(ctx context.Context, in *pay.Intent) (pay.Entry, pay.Seen, error) {
+	return keyed{j.Journal, func(r pay.Ref) pay.Ref { return j.forget(ctx, r) }}.Begin(ctx, in)
+}
+
+func (j oneDay) Find(ctx context.Context, ref pay.Ref) (pay.Entry, bool, error) {
+	return j.Journal.Find(ctx, j.forget(ctx, ref))
+}
+
+// restarted counts tries from the start of its process.
+type restarted struct {
+	gateway.Journal
+	mu    sync.Mutex
+	first map[pay.ID]pay.Entry // as this process met them
+}
+
+func (j *restarted) Get(ctx context.Context, id pay.ID) (pay.Entry, error) {
+	e, err := j.Journal.Get(ctx, id)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	met, known := j.first[id]
+	if !known {
+		j.first[id], met = e, e
+	}
+	if met.State == e.State {
+		e.Attempt -= min(met.Attempt, e.Attempt)
+	}
+	return e, err
+}
+
 // tombless forgets reversals that came before their sale.
 type tombless struct{ gateway.Journal }
 
@@ -271,6 +353,11 @@ const patience = 150
 
 // TestMutants plays every wrong policy until a checker speaks.
 func TestMutants(t *testing.T) {
+	for _, name := range required {
+		if !slices.ContainsFunc(mutants, func(m mutant) bool { return m.name == name }) {
+			t.Errorf("no mutant %q", name)
+		}
+	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			start := time.Now()

@@ -68,9 +68,37 @@ func (w *weather) clear() {
 // weather. A request that is on its way arrives even when the connection that
 // carried it has broken, as in a host's queue.
 type wire struct {
+	script
 	there, back *weather
 	channel     *gateway.Channel
 	d           *protocol.Dialect
+}
+
+// script is what a scenario does to the frames that come next, whatever the
+// weather.
+type script struct {
+	mu    sync.Mutex
+	lose  int           // requests that never arrive
+	mute  int           // replies that never arrive
+	spoil int           // replies whose bytes are damaged on the way
+	slow  time.Duration // added to the way of every reply
+}
+
+func (s *script) set(change func(*script)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+// one takes one of a number, if there is one.
+func (s *script) one(n *int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if *n == 0 {
+		return false
+	}
+	*n--
+	return true
 }
 
 // dial opens a connection; it breaks when ctx ends.
@@ -115,6 +143,9 @@ func (x *wire) serve(c net.Conn) {
 // reports whether the connection breaks instead.
 func (x *wire) arrive(f protocol.Frame, out *replies) bool {
 	fate := x.there.draw()
+	if x.one(&x.lose) {
+		return false
+	}
 	if fate.cut {
 		return true // in mid-frame: the host never sees it whole
 	}
@@ -133,9 +164,22 @@ func (x *wire) arrive(f protocol.Frame, out *replies) bool {
 
 func (x *wire) reply(f protocol.Frame, out *replies) {
 	fate := x.back.draw()
+	if x.one(&x.mute) {
+		return
+	}
+	if x.one(&x.spoil) {
+		f.Body = append([]byte(nil), f.Body...)
+		f.Body[len(f.Body)/2] ^= 1
+	}
 	b, err := x.d.Reply.Framer.Append(nil, f)
 	if err != nil {
 		panic(err)
+	}
+	x.mu.Lock()
+	slow := x.slow
+	x.mu.Unlock()
+	for i := range fate.at {
+		fate.at[i] += slow
 	}
 	if fate.cut {
 		time.Sleep(fate.at[0])

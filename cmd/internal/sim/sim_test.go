@@ -22,6 +22,7 @@ var (
 // outcome is what a seed came to.
 type outcome struct {
 	payments int
+	told     map[string]int // final answers that banks heard, by link
 	wrong    []string
 }
 
@@ -51,20 +52,33 @@ func play(t *testing.T, o options) (out outcome) {
 			deals = append(deals, tl.deals...)
 		}
 		if w.process() != nil { // else it is on the list of what went wrong
-			w.night(deals, w.books(deals))
+			all := w.books(deals)
+			if o.crashes > 0 {
+				w.counts(all)
+			}
+			w.night(deals, all)
 		}
 		w.down(false)
-		out = outcome{len(deals), w.wrong}
+		out = outcome{len(deals), map[string]int{}, w.wrong}
+		for _, d := range deals {
+			if d.approved || d.declined || d.undone {
+				out.told[d.link]++
+			}
+		}
 	})
 	return out
 }
 
 func (w *world) tellers() []*teller {
 	var all []*teller
-	for i, link := range []string{"pos", "fixed", "pos", "fixed"} {
-		all = append(all, &teller{w: w, link: link, n: i + 1, r: rand.New(rand.NewPCG(w.o.seed, uint64(10+i))), d: w.links[link].bank(w), rec: new(protocol.Record)})
+	for i, link := range []string{"pos", "fixed", "http", "cards", "public", "pos", "fixed", "cards"} {
+		all = append(all, w.teller(link, i+1))
 	}
 	return all
+}
+
+func (w *world) teller(link string, n int) *teller {
+	return &teller{w: w, link: link, n: n, r: rand.New(rand.NewPCG(w.o.seed, uint64(9+n))), d: w.links[link].bank(w), rec: new(protocol.Record)}
 }
 
 // account is a customer of the host; some pay twice, so that debts meet.
@@ -83,7 +97,7 @@ func (w *world) account(r *rand.Rand, n int) string {
 
 // calm heals network and disk and gives everything time to settle.
 func (w *world) calm() {
-	for _, x := range []*weather{w.front[0], w.front[1], w.wire.there, w.wire.back} {
+	for _, x := range []*weather{w.front[0], w.front[1], w.wire.there, w.wire.back, w.cardWire.there, w.cardWire.back} {
 		x.clear()
 	}
 	w.disk.mu.Lock()
@@ -110,6 +124,7 @@ func TestSim(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var sum summary
+	told := map[string]int{}
 	t.Run("seeds", func(t *testing.T) {
 		for half := range 2 {
 			t.Run(fmt.Sprint(half), func(t *testing.T) {
@@ -120,6 +135,9 @@ func TestSim(t *testing.T) {
 					mu.Lock()
 					sum.Seeds++
 					sum.Payments += out.payments
+					for link, n := range out.told {
+						told[link] += n
+					}
 					if len(out.wrong) > 0 {
 						sum.Broken++
 						t.Errorf("seed %d (%s) broke %d rules: %s\nplay it again: go test ./cmd/internal/sim -run '^TestSim$' -sim.n=1 -sim.seed=%d", s,
@@ -130,6 +148,11 @@ func TestSim(t *testing.T) {
 			})
 		}
 	})
+	for _, link := range []string{"pos", "fixed", "http"} {
+		if *count >= 10 && told[link] < sum.Payments/20 { // else its checkers look at nothing
+			t.Errorf("link %s heard %d final answers in %d payments", link, told[link], sum.Payments)
+		}
+	}
 	b, err := json.Marshal(sum)
 	if err != nil {
 		t.Fatal(err)

@@ -27,31 +27,41 @@ const (
 
 // options are what a seed draws, and what a mutant changes.
 type options struct {
-	seed           uint64
-	payments       int
-	dedupe, status bool
-	lose, double   float64
-	cut, slow      float64
-	diskFails      float64
-	crashes, steps int
-	days           int // cuts under load
-	lateWindow     time.Duration
-	dupDays        int
+	seed                  uint64
+	payments              int
+	dedupe, status        bool
+	repeats, marks, tells bool // the card centre: answers a repeat as the first; refuses what was reversed before it came; says when there was nothing to reverse
+	lose, double          float64
+	cut, slow             float64
+	diskFails             float64
+	crashes, steps        int
+	days                  int // cuts under load
+	lateWindow            time.Duration
+	dupDays               int
 
 	// Where a mutant stands between the parts; the identity in a sound world.
 	store   func(journal.Store) journal.Store
 	journal func(gateway.Journal) gateway.Journal
 	adapter func(gateway.Adapter) gateway.Adapter
+	cards   func(gateway.Adapter) gateway.Adapter
+	trust   bool // an approval of a reversal is believed from a centre that approves anything
 	handler func(gateway.Handler) gateway.Handler
+	late    func(func(serial string, rep pay.Reply)) func(serial string, rep pay.Reply)
 }
 
 func drawOptions(seed uint64) options {
 	r := rand.New(rand.NewPCG(seed, 0))
-	return options{seed: seed, payments: 12 + r.IntN(20), dedupe: r.IntN(2) == 0, status: r.IntN(4) > 0,
+	o := options{seed: seed, payments: 12 + r.IntN(20), dedupe: r.IntN(2) == 0, status: r.IntN(4) > 0,
 		lose: r.Float64() * 0.15, double: r.Float64() * 0.1, cut: r.Float64() * 0.05, slow: r.Float64() * 0.2, diskFails: r.Float64() * 0.03,
 		crashes: r.IntN(4), steps: r.IntN(3), days: r.IntN(2), lateWindow: 2*slowest + time.Minute, dupDays: 2,
 		store: func(s journal.Store) journal.Store { return s }, journal: func(j gateway.Journal) gateway.Journal { return j },
-		adapter: func(a gateway.Adapter) gateway.Adapter { return a }, handler: func(h gateway.Handler) gateway.Handler { return h }}
+		adapter: func(a gateway.Adapter) gateway.Adapter { return a }, cards: func(a gateway.Adapter) gateway.Adapter { return a }, handler: func(h gateway.Handler) gateway.Handler { return h },
+		late: func(f func(string, pay.Reply)) func(string, pay.Reply) { return f }}
+	o.repeats, o.marks, o.tells = r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
+	if r.IntN(4) == 0 {
+		o.diskFails = 0 // some checks are only possible where nothing is lost on the way
+	}
+	return o
 }
 
 // end is a link with the assembled dialects of its two sides.
@@ -71,7 +81,7 @@ func newEnd(name string) (*end, error) {
 
 func (e *end) assemble(w *world) *protocol.Dialect {
 	d, err := e.link.Assemble(spec.Parts{Keys: secure.Keys{Ring: secure.Ring{"k": {Private: w.signer, Public: w.signer.Public(), SM4: make([]byte, 16)}},
-		Roles: map[string]string{"gateway": "k", "mis": "k", "master": "k", "session": "k"}}, Sessions: secure.NewSessions(1000), Now: time.Now})
+		Roles: map[string]string{"gateway": "k", "mis": "k", "master": "k", "session": "k", "bank": "k"}}, Sessions: secure.NewSessions(1000), Now: time.Now})
 	if err != nil {
 		w.fail("link: %v", err)
 	}
@@ -91,6 +101,9 @@ type world struct {
 	hostLink *end
 	host     *host
 	wire     *wire
+	cardLink *end
+	centre   *centre
+	cardWire *wire
 	disk     *trouble
 	front    [2]*weather // between banks and gateway
 
@@ -100,12 +113,26 @@ type world struct {
 	offset  time.Duration
 	wrong   []string
 	crashes int
+	proved  map[string]bool // our serials of postings whose approval came late
 }
 
 func (w *world) now() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return time.Now().UTC().Add(w.offset)
+}
+
+// prove notes that the approval of a posting came after its caller had gone.
+func (w *world) prove(serial string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.proved[serial] = true
+}
+
+// journalOptions are those of every incarnation.
+func (w *world) journalOptions() journal.Options {
+	key := make([]byte, 16)
+	return journal.Options{Dir: w.dir, Node: 1, DupDays: w.o.dupDays, MaxPending: 1000, KEK: key, IndexKey: key, Signer: w.signer, Now: w.now, SegmentRows: 64}
 }
 
 // fail notes what must not be.
@@ -129,7 +156,7 @@ func (w *world) process() *daemon {
 }
 
 func newWorld(t *testing.T, o options) *world {
-	w := &world{o: o, day: today, links: map[string]*end{}, host: newHost(o.dedupe)}
+	w := &world{o: o, day: today, links: map[string]*end{}, host: newHost(o.dedupe), centre: newCentre(o), proved: map[string]bool{}}
 	base := "/dev/shm" // memory: a seed makes hundreds of durable commits
 	if _, err := os.Stat(base); err != nil {
 		base = ""
@@ -141,12 +168,15 @@ func newWorld(t *testing.T, o options) *world {
 	if w.signer, err = gm.GenerateKey(); err != nil {
 		t.Fatal(err)
 	}
-	for id, file := range map[string]string{"pos": "pos-cup.yaml", "fixed": "bank-fixed.yaml"} {
+	for id, file := range map[string]string{"pos": "pos-cup.yaml", "fixed": "bank-fixed.yaml", "http": "bank-http.yaml", "cards": "kiosk-pos.yaml", "public": "kiosk-pos.yaml"} {
 		if w.links[id], err = newEnd(file); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if w.hostLink, err = newEnd("mis.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if w.cardLink, err = newEnd("posp.yaml"); err != nil {
 		t.Fatal(err)
 	}
 	weatherOf := func(stream uint64) *weather {
@@ -159,9 +189,17 @@ func newWorld(t *testing.T, o options) *world {
 	if !o.dedupe {
 		there.double = 0 // a stream does not double; only a host that deduplicates may resend to itself
 	}
-	w.wire = &wire{there: there, back: weatherOf(5), d: far, channel: &gateway.Channel{Link: "mis", Handler: w.host, Dialect: far, Funds: pay.Untaken,
-		Allow: w.hostLink.ops, Max: w.hostLink.link.MaxAmount(), Timeout: time.Hour, Digest: gm.SumSM3, Now: time.Now, Rejects: nobody{}, Log: quiet}}
+	w.wire = w.wireTo(w.hostLink, far, w.host, there, weatherOf(5))
+	toCards := weatherOf(21)
+	toCards.double = 0 // a stream does not double
+	w.cardWire = w.wireTo(w.cardLink, w.cardLink.assemble(w), w.centre, toCards, weatherOf(22))
 	return w
+}
+
+// wireTo connects the gateway to a host behind the weather.
+func (w *world) wireTo(e *end, far *protocol.Dialect, h gateway.Handler, there, back *weather) *wire {
+	return &wire{there: there, back: back, d: far, channel: &gateway.Channel{Link: e.link.ID, Handler: h, Dialect: far, Funds: pay.Untaken,
+		Allow: e.ops, Max: e.link.MaxAmount(), Timeout: time.Hour, Digest: gm.SumSM3, Now: time.Now, Rejects: nobody{}, Log: quiet}}
 }
 
 // nobody takes the host's notes.

@@ -20,7 +20,8 @@ type Known struct {
 	reply   bool // which side read the stream
 }
 
-// Shipped loads the links that ship, in the order of their names.
+// Shipped loads the links that ship, in the order of their names. Those that
+// extend another are recognised as that one.
 func Shipped(files fs.FS) ([]Known, error) {
 	names, err := fs.Glob(files, "links/*.yaml")
 	if err != nil {
@@ -28,6 +29,13 @@ func Shipped(files fs.FS) ([]Known, error) {
 	}
 	var out []Known
 	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Contains(text, []byte("\nextends:")) {
+			continue
+		}
 		l, err := spec.Load(name, func(name string) ([]byte, error) { return fs.ReadFile(files, name) })
 		if err != nil {
 			return nil, err

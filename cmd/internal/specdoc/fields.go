@@ -213,7 +213,7 @@ func (t *lister) markup(list []markup.Field, prefix string) {
 		f := &list[i]
 		path := prefix + f.Name + f.Loop
 		switch {
-		case !t.uses.has(path) && !f.Required:
+		case !t.uses.has(path) && !f.Required && f.Fields == nil:
 		case f.Loop != "":
 			t.add("", path, t.say("循环", "loop"), t.times("", 0, f.Max), false, f.Title)
 			t.markup(f.Fields, path+".")
@@ -228,9 +228,12 @@ func (t *lister) fml(list []fml.Field, prefix string) {
 		f := &list[i]
 		path := prefix + f.Name + f.Loop
 		switch {
-		case !t.uses.has(path) && !f.Required:
+		case !t.uses.has(path) && !f.Required && f.Fields == nil:
 		case f.Loop != "":
 			t.add("", path, t.say("多次出现", "occurrences"), t.times("", 0, f.Max), false, f.Title)
+			t.fml(f.Fields, path+".")
+		case f.Fields != nil:
+			t.add("", path, t.fmlType(f.Name), t.times("", 0, max(f.Max, 1)), f.Required, f.Title)
 			t.fml(f.Fields, path+".")
 		default:
 			t.add("", path, t.fmlType(f.Name), "", f.Required, f.Title)

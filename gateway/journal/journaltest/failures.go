@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"qianzhi/gateway/journal"
 	"qianzhi/gateway/pay"
@@ -21,6 +22,8 @@ var failureTests = map[string]func(*testing.T, *Bench){
 	"killed half-way in a cut": testKilledInCut,
 	"stopped":                  testStopped,
 	"queue is full":            testFull,
+	"a cut under way shows":    testCutShows,
+	"clock stepped back":       testClockBack,
 }
 
 var errDisk = errors.New("disk on fire")
@@ -166,13 +169,16 @@ func testOnTop(t *testing.T, b *Bench) {
 	}, nil)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var got []error
+	var got [6]error
+	asked := 0
 	do := func(f func() error) {
+		n := asked
+		asked++
 		wg.Go(func() {
 			err := f()
 			mu.Lock()
 			defer mu.Unlock()
-			got = append(got, err)
+			got[n] = err
 		})
 	}
 	do(func() error { return b.Append(t.Context(), first.ID, 1, succeeded) })
@@ -349,4 +355,77 @@ func testFull(t *testing.T, b *Bench) {
 	leave <- true
 	b.eventually(func() bool { return b.Stats().Pending == 0 })
 	b.new("1")
+}
+
+// testCutShows has the disk take its time over a cut: it shows, no payment is
+// refused, and the one that came meanwhile belongs to the new day. Where the new
+// day cannot begin it shows until it has begun.
+func testCutShows(t *testing.T, b *Bench) {
+	f := b.fail()
+	first, entered, leave := b.Day(), make(chan bool), make(chan bool)
+	var once sync.Once
+	f.set(func(pay.Day, []journal.Row) (error, error) {
+		once.Do(func() { entered <- true; <-leave })
+		return nil, nil
+	}, nil)
+	cut, begun := make(chan error, 1), make(chan pay.Entry, 1)
+	go func() { cut <- b.Cut(t.Context(), first.Add(1)) }()
+	<-entered
+	if s := b.Stats(); s.Cutting != first.Add(1) || b.Day() != first {
+		t.Errorf("cutting %s on %s", s.Cutting, b.Day())
+	}
+	go func() {
+		e, _, err := b.Begin(t.Context(), intent(sale("1")))
+		if err != nil {
+			t.Error(err)
+		}
+		begun <- e
+	}()
+	leave <- true
+	if err := <-cut; err != nil {
+		t.Fatal(err)
+	}
+	if e := <-begun; e.ID.Day != first.Add(1) || b.Stats().Cutting != 0 {
+		t.Errorf("begun as %v, cutting %s", e.ID, b.Stats().Cutting)
+	}
+	f.set(func(day pay.Day, _ []journal.Row) (before, after error) {
+		if day == first.Add(2) {
+			before = errDisk
+		}
+		return before, nil
+	}, nil)
+	if err := b.Cut(t.Context(), first.Add(2)); !errors.Is(err, journal.ErrCutting) {
+		t.Fatalf("got %v", err)
+	}
+	if s := b.Stats(); s.Cutting != first.Add(2) || !s.Down {
+		t.Errorf("cutting %s, down %v", s.Cutting, s.Down)
+	}
+	f.set(nil, nil)
+	b.eventually(func() bool { s := b.Stats(); return s.Cutting == 0 && !s.Down })
+	if b.Day() != first.Add(2) {
+		t.Errorf("the day is %s", b.Day())
+	}
+}
+
+// testClockBack has the clock step back an hour, over a restart: rows go on
+// ascending, the step shows, and it is over when the clock has caught up.
+func testClockBack(t *testing.T, b *Bench) {
+	first := b.new("1")
+	b.clock.step(-time.Hour)
+	second := b.new("2")
+	if behind := b.Stats().ClockBehind; !second.At.After(first.At) || behind < 59*time.Minute || behind > time.Hour {
+		t.Errorf("%s after %s, the clock is %s behind", second.At, first.At, behind)
+	}
+	b.Restart()
+	third := b.new("3")
+	b.add(&first, succeeded)
+	if behind := b.Stats().ClockBehind; !third.At.After(second.At) || behind < 59*time.Minute {
+		t.Errorf("after a restart %s, the clock is %s behind", third.At, behind)
+	}
+	b.clock.step(time.Hour)
+	b.new("4")
+	if behind := b.Stats().ClockBehind; behind > time.Second {
+		t.Errorf("caught up, and %s behind", behind)
+	}
+	b.verify()
 }

@@ -85,7 +85,7 @@ func newBench(t testing.TB, make Make, dir string) *Bench {
 	}
 	b := &Bench{T: t, make: make, clock: clock{at: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)}}
 	b.Options = journal.Options{Dir: dir, Node: 1, DupDays: 2, MaxPending: 10000, KEK: []byte("0123456789abcdef"),
-		IndexKey: []byte("fedcba9876543210"), Signer: key, Now: b.clock.now, SnapRows: 7}
+		IndexKey: []byte("fedcba9876543210"), Signer: key, Now: b.clock.now, SnapRows: 7, SegmentRows: 3}
 	b.Store = make(t, dir)
 	b.Start()
 	return b

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"qianzhi/gateway/journal"
 	"qianzhi/gateway/pay"
 )
 
@@ -26,7 +27,7 @@ func property(t *testing.T, make Make) {
 		defer m.stopped()
 		rt.Repeat(map[string]func(*rapid.T){
 			"sale": m.sale, "reverse": m.reverse, "append": m.append, "append again": m.append, "cut": m.cutDay, "restart": m.restart,
-			"freeze": m.freezeDay, "get": m.look, "": m.check,
+			"freeze": m.freezeDay, "get": m.look, "find": m.search, "": m.check,
 		})
 		m.final()
 	})
@@ -142,6 +143,36 @@ func (m *model) sale(t *rapid.T) {
 func (m *model) equal(want, got *pay.Entry) {
 	if err := same(want, got); err != nil {
 		m.T.Fatal(err)
+	}
+}
+
+// search asks the archive, which reads indexes and segments as far as they are
+// built at the moment and the rest from the logs.
+func (m *model) search(t *rapid.T) {
+	s := sale(fmt.Sprint(rapid.IntRange(0, 5).Draw(t, "serial")))
+	q := rapid.SampledFrom([]journal.Query{{}, {Serial: s.Ref.Serial}, {Account: s.Account}, {Amount: s.Amount}, {Tail: "0123"},
+		{State: pay.Sent}, {State: pay.Unkn}, {State: pay.Succ, Account: s.Account}, {State: pay.Revd}, {Amount: s.Amount, State: pay.Sent}}).Draw(t, "query")
+	if rapid.Bool().Draw(t, "one day") {
+		q.From = rapid.SampledFrom(m.days).Draw(t, "day")
+		q.To = q.From
+	}
+	got, want := m.found(q), 0
+	for _, list := range []map[int][]*known{m.sales, m.reversals} {
+		for _, all := range list {
+			for _, k := range all {
+				if q.Match(&k.Entry) && (q.From == 0 || k.ID.Day == q.From) {
+					want++
+					if g := got[k.ID]; g.Req == nil {
+						m.T.Fatalf("%+v: %v is missing", q, k.ID)
+					} else {
+						m.equal(&k.Entry, &g)
+					}
+				}
+			}
+		}
+	}
+	if len(got) != want {
+		m.T.Fatalf("%+v: found %d, want %d", q, len(got), want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,6 +19,8 @@ var searchTests = map[string]func(*testing.T, *Bench){
 	"an index is built again after a restart": testIndexAgain,
 	"the timeline shows every event":          testTimeline,
 	"a start from a snapshot knows the same":  testSnapshot,
+	"the running day is indexed in segments":  testSegments,
+	"segments that are damaged are made anew": testSegmentDamage,
 }
 
 // archive opens the bench's directory beside the running journal.
@@ -287,5 +290,99 @@ func testSnapshot(t *testing.T, b *Bench) {
 		b.new(fmt.Sprint("more", len(all))) // and what came after the snapshot is read from the log
 		all = append(all, b.begin(intent(sale(fmt.Sprint("more", len(all)))), pay.SeenSame))
 		b.add(&all[len(all)-1], succeeded)
+	}
+}
+
+// segmentsOf names the files of the running day's segments, and waits until as
+// much is indexed as can be.
+func (b *Bench) segmentsOf(day pay.Day) []string {
+	b.T.Helper()
+	b.eventually(func() bool { return b.Stats().IndexLag < uint64(b.Options.SegmentRows) })
+	names, err := filepath.Glob(filepath.Join(b.Options.Dir, day.String()+".*.seg"))
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	return names
+}
+
+// testSegments grows a day over several levels of segments, with payments that
+// go on long after they began, and compares while it grows.
+func testSegments(t *testing.T, b *Bench) {
+	b.cut(1) // so that there is a closed day as well
+	var slow []pay.Entry
+	for i := range 130 {
+		e := b.new(fmt.Sprint(i))
+		switch {
+		case i%10 == 0:
+			slow = append(slow, e)
+		case i%10 == 5:
+			b.add(&slow[0], unknown)
+			slow = slow[1:]
+		default:
+			b.add(&e, succeeded)
+		}
+		if i%40 == 39 {
+			b.compareRunning()
+		}
+	}
+	names := b.segmentsOf(b.Day())
+	if n := len(names); n == 0 || n > 24 {
+		t.Errorf("%d segments: %q", n, names)
+	}
+	b.compareRunning()
+	b.Restart()
+	b.compareRunning()
+	day := b.Day()
+	b.cut(1)
+	b.indexed()
+	b.compareRunning()
+	if left := b.segmentsOf(day); len(left) > 0 {
+		t.Errorf("left over: %q", left)
+	}
+}
+
+// compareRunning holds what is found against a look at every payment.
+func (b *Bench) compareRunning() {
+	b.T.Helper()
+	for _, q := range []journal.Query{{State: pay.Unkn}, {State: pay.Sent}, {State: pay.Succ}, {Serial: "17"}, {Account: "32000040"}, {Amount: 10000}, {Account: "32000030", State: pay.Sent}, {Tail: "0123"}} {
+		want := 0
+		for d := Today; d <= b.Day(); d = d.Add(1) {
+			for _, e := range b.lines(d, ^uint64(0)) {
+				if q.Match(&e) {
+					want++
+				}
+			}
+		}
+		if got := b.found(q); len(got) != want {
+			b.T.Errorf("%+v: found %d, want %d", q, len(got), want)
+		}
+	}
+}
+
+func testSegmentDamage(t *testing.T, b *Bench) {
+	for i := range 30 {
+		e := b.new(fmt.Sprint(i))
+		b.add(&e, succeeded)
+	}
+	for _, hurt := range []func(string) error{
+		func(name string) error { return os.Truncate(name, 100) },
+		os.Remove,
+		func(name string) error {
+			s, err := os.ReadFile(name)
+			if err == nil {
+				s[len(s)-60] ^= 1
+				err = os.WriteFile(name, s, 0o600)
+			}
+			return err
+		},
+	} {
+		names := b.segmentsOf(b.Day())
+		b.Stop()
+		if err := hurt(names[len(names)/2]); err != nil {
+			t.Fatal(err)
+		}
+		b.Start()
+		b.segmentsOf(b.Day())
+		b.compareRunning()
 	}
 }

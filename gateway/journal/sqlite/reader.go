@@ -174,6 +174,9 @@ func matching(m *journal.Match) string {
 	} else if m.First {
 		fmt.Fprintf(&q, " AND kind IN (%d, %d, %d)", pay.EvReceived, pay.EvReverse, pay.EvCarried)
 	}
+	if !m.Older.IsZero() {
+		fmt.Fprintf(&q, " AND pay > 0 AND (day < %d OR day = %[1]d AND pay < %d)", uint32(m.Older.Day), m.Older.Row)
+	}
 	if len(m.Refs) > 0 {
 		q.WriteString(" AND ref IN (")
 		for i, ref := range m.Refs {

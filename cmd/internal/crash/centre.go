@@ -1,0 +1,84 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"qianzhi/cmd/internal/app"
+	"qianzhi/cmd/internal/keyfile"
+	"qianzhi/cmd/internal/peer"
+	"qianzhi/gateway/pay"
+	"qianzhi/protocol/secure"
+	"qianzhi/protocol/spec"
+)
+
+// centre is the card centre: it outlives every kill, and counts what each
+// charge has come to.
+type centre struct {
+	mu      sync.Mutex
+	effects map[string]int // by batch and trace number
+	doubled []string
+}
+
+func (c *centre) add(b peer.Booking) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := b.Scope[:6] + b.Serial
+	switch b.What {
+	case "paid":
+		c.effects[k]++
+	case "reversed":
+		c.effects[k]--
+	case "again":
+		c.doubled = append(c.doubled, k)
+	}
+}
+
+// of returns how often the charge of a payment counts.
+func (c *centre) of(id pay.ID) int {
+	const traces = 999_999
+	day := id.Day.Start(time.UTC)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.effects[fmt.Sprintf("%03d%03d%06d", day.YearDay(), id.Row/traces%1000, id.Row%traces+1)]
+}
+
+// open serves the card centre of a configuration until ctx ends.
+func (c *centre) open(ctx context.Context, dir string, conf *app.Config) error {
+	for _, h := range conf.Hosts {
+		if h.ID != "posp" {
+			continue
+		}
+		link, err := spec.Load(conf.Path(h.File), os.ReadFile)
+		if err != nil {
+			return err
+		}
+		key, err := keyfile.Read(filepath.Join(dir, "keys", "posp-master.sm4"))
+		if err != nil {
+			return err
+		}
+		d, err := link.Assemble(spec.Parts{Keys: secure.Keys{Ring: secure.Ring{"m": key}, Roles: map[string]string{"master": "m"}},
+			Sessions: secure.NewSessions(100), Now: time.Now})
+		if err != nil {
+			return err
+		}
+		ln, err := net.Listen("tcp", h.Dial)
+		if err != nil {
+			return err
+		}
+		nothing, err := peer.ParseScript(nil)
+		if err != nil {
+			return err
+		}
+		host := &peer.Host{Dialect: d, Handler: peer.NewLedger(0, peer.Promises{Booked: c.add}), Script: nothing, Now: time.Now,
+			Pause: func(context.Context, time.Duration) error { return nil }, Note: func(string) {}}
+		go host.Serve(ctx, ln) // ends with ctx
+		return nil
+	}
+	return fmt.Errorf("no host posp in the configuration")
+}

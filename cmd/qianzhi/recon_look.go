@@ -1,0 +1,201 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"qianzhi/gateway/pay"
+	"qianzhi/reconcile"
+)
+
+// readSummary reads one version's result.
+func readSummary(dir string) (s reconcile.Summary, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(b, &s)
+}
+
+// readItems reads one version's items.
+func readItems(dir, name string) ([]reconcile.Item, error) {
+	b, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return nil, err
+	}
+	return reconcile.ReadRecords(b)
+}
+
+func reconList() *cobra.Command {
+	var r reports
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "列出各日各渠道的全部版本",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			root, err := r.root()
+			if err != nil {
+				return err
+			}
+			names, err := filepath.Glob(filepath.Join(root, orAny(r.day), orAny(r.channel), "r*", "result.json"))
+			if err != nil {
+				return err
+			}
+			var all []reconcile.Summary
+			for _, n := range names {
+				s, err := readSummary(filepath.Dir(n))
+				if err != nil {
+					return err
+				}
+				all = append(all, s)
+			}
+			sort.SliceStable(all, func(a, b int) bool {
+				x, y := &all[a], &all[b]
+				return x.Day < y.Day || x.Day == y.Day && (x.Channel < y.Channel || x.Channel == y.Channel && x.Version < y.Version)
+			})
+			for i := range all {
+				s := &all[i]
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s r%d %s 待办 %d %s 待核 %d %s\n", s.Day, s.Channel, s.Version, s.Word, s.Todo, pay.Amount(s.TodoFen).Yuan(), s.Pended, s.Why)
+			}
+			return nil
+		},
+	}
+	r.flags(c, "账务日期 YYYYMMDD, 缺省为全部")
+	return c
+}
+
+func reconStatus() *cobra.Command {
+	var r reports
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "最近一天各渠道一行, 退出码为其中最大者",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			homes, err := r.latest()
+			if err != nil {
+				return err
+			}
+			worst := 0
+			for _, h := range homes {
+				s, err := readSummary(filepath.Join(h, "latest"))
+				if err != nil {
+					return err
+				}
+				money := ""
+				if s.Exit < 2 {
+					money = fmt.Sprintf(" 差%s", pay.Amount(s.LongFen+s.ShortFen+s.AmtFen).Yuan())
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s r%d 待办%d%s 待核%d 遗留%d 未签 %s\n", s.Word, s.Channel, s.Day, s.Version, s.Todo, money, s.Pended, s.Carried, s.Why)
+				worst = max(worst, s.Exit)
+			}
+			return exitOf(worst, false)
+		},
+	}
+	r.flags(c, "账务日期 YYYYMMDD, 缺省为最近一天")
+	return c
+}
+
+func reconOpen() *cobra.Command {
+	var r reports
+	c := &cobra.Command{
+		Use:   "open",
+		Short: "列出未结的差异与待核, 前日遗留在内",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			homes, err := r.latest()
+			if err != nil {
+				return err
+			}
+			for _, h := range homes {
+				items, err := readItems(filepath.Join(h, "latest"), "open.jsonl")
+				if err != nil {
+					return err
+				}
+				for i := range items {
+					it := &items[i]
+					from := ""
+					if it.From != 0 {
+						from = " 来自 " + it.From.String()
+					}
+					if it.Due != 0 {
+						from += " 到期 " + it.Due.String()
+					}
+					fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s %s %s %s 流水 %s 银行 %s%s\n", it.ID(), filepath.Base(h), it.Grade, it.Code, it.Name, it.Size().Yuan(),
+						orNone(it.Serial()), orNone(it.Key()), from)
+				}
+			}
+			return nil
+		},
+	}
+	r.flags(c, "账务日期 YYYYMMDD, 缺省为最近一天")
+	return c
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "无"
+	}
+	return s
+}
+
+func reconWait() *cobra.Command {
+	var r reports
+	var within, every time.Duration
+	c := &cobra.Command{
+		Use:   "wait",
+		Short: "等到一天的文件齐了、有了结论为止",
+		Long:  "等到每个渠道的结论不再是未齐, 或时限已到; 然后同 status。",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			tick := time.NewTicker(every)
+			defer tick.Stop()
+			end := time.NewTimer(within)
+			defer end.Stop()
+			for {
+				worst, text := r.standing()
+				if worst != reconcile.Incomplete.Exit() {
+					fmt.Fprint(cmd.OutOrStdout(), text)
+					return exitOf(worst, false)
+				}
+				select {
+				case <-tick.C:
+				case <-end.C:
+					fmt.Fprint(cmd.OutOrStdout(), text)
+					return exitOf(worst, false)
+				case <-cmd.Context().Done():
+					return &exitError{code: 130, err: cmd.Context().Err()}
+				}
+			}
+		},
+	}
+	r.flags(c, "账务日期 YYYYMMDD (必需)")
+	must(c.MarkFlagRequired("day"))
+	c.Flags().DurationVar(&within, "within", time.Hour, "最长等待")
+	c.Flags().DurationVar(&every, "every", 2*time.Second, "查看间隔")
+	return c
+}
+
+// standing is the worst verdict of the day; without a report it is incomplete.
+func (r *reports) standing() (worst int, text string) {
+	homes, err := r.latest()
+	if err != nil {
+		return reconcile.Incomplete.Exit(), err.Error() + "\n"
+	}
+	for _, h := range homes {
+		s, err := readSummary(filepath.Join(h, "latest"))
+		if err != nil {
+			return reconcile.Broken.Exit(), err.Error() + "\n"
+		}
+		worst = max(worst, s.Exit)
+		text += strings.Join([]string{s.Word, s.Channel, s.Day, "r" + strconv.Itoa(s.Version), s.Why}, " ") + "\n"
+	}
+	return worst, text
+}
