@@ -47,7 +47,7 @@ const maxRetold = 8
 // proves something only where the leg was sent once: a payment whose money is
 // taken may have been sent again under its key.
 func (e *Engine) retold(p *pay.Entry, host string, rep *pay.Reply) []pay.Event {
-	k := e.legOf(p, host)
+	k, h := e.legOf(p, host)
 	if k < 0 || rep.Verdict == pay.Approved && rep.Amount != p.Req.Amount {
 		return nil
 	}
@@ -69,30 +69,32 @@ func (e *Engine) retold(p *pay.Entry, host string, rep *pay.Reply) []pay.Event {
 		}
 		return []pay.Event{res}
 	case p.State == pay.Fail && approved && leg.State != pay.LegIdle, p.State == pay.Succ && refused,
-		p.State == pay.Revd && approved && leg.State == pay.LegUndone && leg.Code == pay.CodeNoEffect,
+		p.State == pay.Revd && approved && leg.State == pay.LegUndone && leg.Code == pay.CodeNoEffect && !h.UndoMarks,
 		p.State == pay.Revd && approved && leg.State == pay.LegRefused:
 		park := e.park(res.At, pay.CodeUnknown)
 		park.Note += " 迟到应答与已定结果矛盾"
 		return []pay.Event{park}
 	}
-	return nil // SUCC knows it; a leg whose undoing was confirmed was done before that
+	// SUCC knows it. A leg whose undoing was confirmed, or at a host that refuses
+	// what was undone before it came, was done before that.
+	return nil
 }
 
 // legOf returns the leg that went to the host: one in doubt, else the last that
 // was sent there, -1 when there is none or the payment is a 撤销 or 退货, whose
-// answers are asked for again.
-func (e *Engine) legOf(p *pay.Entry, host string) int {
+// answers are asked for again; and the host.
+func (e *Engine) legOf(p *pay.Entry, host string) (k int, h *Host) {
+	k = -1
 	if p.Undoes() {
-		return -1
+		return k, nil
 	}
-	k := -1
 	for i, s := range e.o.Routes.steps(p) {
 		if s.Host.ID != host || p.Legs[i].State == pay.LegIdle {
 			continue
 		}
-		if k = i; p.Legs[i].State == pay.LegUnknown {
+		if k, h = i, s.Host; p.Legs[i].State == pay.LegUnknown {
 			break
 		}
 	}
-	return k
+	return k, h
 }

@@ -151,13 +151,12 @@ func (w *world) legged(kind pay.LegKind, status, marks bool) *counter {
 	c.marks = marks
 	h := &gateway.Host{ID: "posp", Adapter: c, Ops: []pay.Op{pay.Pay, pay.CardPay, pay.Reverse, pay.Cancel, pay.Refund}, Timeout: 10 * time.Second, LateWindow: time.Minute,
 		Status: status, UndoMarks: marks, UndoTells: true, UndoDays: 0, RefundDays: 30}
-	w.route.Steps = []gateway.Step{{Kind: kind, Host: h}, {Kind: pay.LegPost, Host: w.host}}
-	w.ledgerLate()
+	w.steps = []gateway.Step{{Kind: kind, Host: h}, {Kind: pay.LegPost, Host: w.host}}
+	w.route.Steps = w.steps
+	w.host.Ops = []pay.Op{pay.Pay, pay.Query, pay.Reverse, pay.Status}
 	c.late = func(serial string, rep pay.Reply) { w.engine.Late(context.Background(), "posp", serial, rep) }
 	return c
 }
-
-func (w *world) ledgerLate() { w.host.Ops = []pay.Op{pay.Pay, pay.Query, pay.Reverse, pay.Status} }
 
 // cancelOf is the 撤销 or 退货 of a sale.
 func cancelOf(sale *pay.Request, serial string, op pay.Op) *pay.Request {
@@ -364,9 +363,7 @@ func TestCancelInDoubt(t *testing.T) {
 				w.expect(undo(sale), pay.Unknown, pay.CodeInProgress)
 				c.set(func(c *counter) { c.undoing = fine })
 				if restart {
-					steps := w.route.Steps
 					w.restart()
-					w.route.Steps = steps
 				}
 				time.Sleep(30 * time.Minute)
 				w.state(void, pay.Succ)
@@ -485,7 +482,8 @@ func TestLateAnswersOfTwoLegs(t *testing.T) {
 		{"charge approved again, posting unknown", true, true, deafMIS, nil, pay.Unkn, "posp", approve, pay.Unkn, pay.Revd},
 		{"charge approved, being reversed", false, false, lostCharge, nil, pay.Revp, "posp", approve, pay.Revp, pay.Revd},
 		{"charge refused, being reversed", false, false, lostCharge, nil, pay.Revp, "posp", refuse, pay.Revp, pay.Revd},
-		{"charge approved, reversed without effect", false, true, lostCharge, calm, pay.Revd, "posp", approve, pay.Susp, pay.Susp},
+		{"charge approved, reversed without effect at a host that marks", false, true, lostCharge, calm, pay.Revd, "posp", approve, pay.Revd, pay.Revd},
+		{"charge approved, reversed without effect", false, false, lostCharge, calm, pay.Revd, "posp", approve, pay.Susp, pay.Susp},
 		{"charge approved, its effect reversed", false, true, func(_ *world, c *counter) { c.fate = lostReply }, calm, pay.Revd, "posp", approve, pay.Revd, pay.Revd},
 		{"charge approved, proved absent", true, true, lostCharge, calm, pay.Fail, "posp", approve, pay.Susp, pay.Susp},
 		{"posting refused, succeeded", true, true, nil, nil, pay.Succ, "mis", refuse, pay.Susp, pay.Susp},

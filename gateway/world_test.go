@@ -106,6 +106,7 @@ type world struct {
 	engine  *gateway.Engine
 	route   *gateway.Route
 	beside  gateway.Routes // routes beside route, from the next start on
+	steps   []gateway.Step // of route, from the next start on; nil: a posting
 	stop    func()
 }
 
@@ -140,6 +141,9 @@ func (w *world) start() {
 	}
 	w.journal = j
 	w.route = &gateway.Route{ID: "all", Prefix: "0512", Steps: []gateway.Step{{Kind: pay.LegPost, Host: w.host}}, Ask: w.host, InFlight: 4}
+	if w.steps != nil {
+		w.route.Steps = w.steps
+	}
 	w.engine = gateway.New(gateway.Options{Journal: j, Batches: j, Routes: append(gateway.Routes{w.route}, w.beside...), Node: 1, Today: j.Day, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), Policy: w.policy})
 	ctx, cancel := context.WithCancel(context.Background())

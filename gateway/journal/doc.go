@@ -38,10 +38,10 @@
 // # Searching
 //
 // Indexes never live in a log, where they would slow the writer down. A closed
-// day gets an index of its own, built beside the writer after the cut; the
-// running day is scanned. An Archive searches and tells the history of a
-// payment without a lock, beside whoever writes; what an index says is always
-// confirmed against the log.
+// day gets an index of its own, made beside the writer. The running day is
+// indexed in segments as it grows; the few rows that are in none are scanned. An
+// Archive searches and tells the history of a payment without a lock, beside
+// whoever writes; what an index says is always confirmed against the log.
 //
 // # Secrecy and proof
 //

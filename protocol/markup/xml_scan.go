@@ -403,7 +403,7 @@ func entity(b []byte) (ch rune, size int) {
 		return 0, 0
 	}
 	digits, base := b[2:end], rune(10)
-	if digits[0] == 'x' {
+	if len(digits) > 0 && digits[0] == 'x' {
 		digits, base = digits[1:], 16
 	}
 	for _, d := range digits {

@@ -328,12 +328,12 @@ func (p *products) act(ctx context.Context, s scene, c mis.Customer) error {
 	if rep.Verdict != s.told {
 		p.r.wrong("%s: 当时应答 %s/%s, 应为 %s", s.what, rep.Verdict, rep.Code, s.told)
 	}
-	last := rep
+	last, asked := rep, time.Now()
 	err = p.r.until(ctx, 25*time.Second, func() bool {
-		if last.Verdict != pay.Unknown {
-			return true
+		if last.Verdict != pay.Unknown || time.Since(asked) < askEvery {
+			return last.Verdict != pay.Unknown
 		}
-		time.Sleep(50 * time.Millisecond)
+		asked = time.Now()
 		ask := p.request(s.conn, pay.Status, map[*peer.Conn]int{p.open: 1}[s.conn])
 		orig := req.Ref
 		ask.Original = &orig
@@ -355,6 +355,9 @@ func (p *products) act(ctx context.Context, s scene, c mis.Customer) error {
 	p.r.say("%s: 当时 %s, 最终 %s", s.what, verdictWords[rep.Verdict], verdictWords[last.Verdict])
 	return nil
 }
+
+// askEvery is how often a kiosk asks what became of a payment.
+const askEvery = 50 * time.Millisecond
 
 var verdictWords = map[pay.Verdict]string{pay.Approved: "成功", pay.Declined: "未缴(款已退回或未扣)", pay.Unknown: "处理中"}
 

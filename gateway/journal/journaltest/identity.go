@@ -14,6 +14,9 @@ var identityTests = map[string]func(*testing.T, *Bench){
 	"repeat":                  testRepeat,
 	"repeat after restart":    testRepeatRestart,
 	"two terminals":           testTwoTerminals,
+	"from another link":       testOtherLink,
+	"serials begin anew":      testSerialsAnew,
+	"repeat of what moved on": testRepeatMoved,
 	"other content":           testOther,
 	"only look up":            testKnown,
 	"reversal":                testReversal,
@@ -78,6 +81,60 @@ func testTwoTerminals(t *testing.T, b *Bench) {
 	bank := sale("1")
 	bank.Ref.Institution = "0103"
 	b.begin(intent(bank), pay.SeenNew)
+}
+
+// testOtherLink repeats a payment over another link of its bank: the institution
+// is the key's, the link is not.
+func testOtherLink(t *testing.T, b *Bench) {
+	first := b.new("1")
+	other := sale("1")
+	other.Via.Link, other.Via.Peer, other.Via.Raw = "http", "10.0.0.9:1", []byte("other bytes")
+	for range 2 {
+		again := b.begin(intent(other), pay.SeenSame)
+		if err := same(&first, &again); err != nil {
+			t.Fatal(err)
+		}
+		b.cut(1)
+		b.Restart()
+	}
+}
+
+// testSerialsAnew has a terminal begin at 000001 again in its next batch.
+func testSerialsAnew(t *testing.T, b *Bench) {
+	first := b.new("000001")
+	b.add(&first, succeeded)
+	again := sale("000001")
+	again.Ref.Scope = "T1/000002"
+	second := b.begin(intent(again), pay.SeenNew)
+	if second.ID == first.ID {
+		t.Fatal("the same payment")
+	}
+	b.cut(1)
+	b.Restart()
+	for req, want := range map[*pay.Request]pay.ID{sale("000001"): first.ID, again: second.ID} {
+		if got := b.begin(intent(req), pay.SeenSame); got.ID != want {
+			t.Errorf("%s: got %v, want %v", req.Ref.Scope, got.ID, want)
+		}
+	}
+}
+
+// testRepeatMoved repeats a payment after each change of its state: the answer
+// comes from the present one, after a cut and a restart as well.
+func testRepeatMoved(t *testing.T, b *Bench) {
+	e := b.new("1")
+	for _, ev := range []pay.Event{unknown, succeeded, reversing, reversed} {
+		b.add(&e, ev)
+		if got := b.begin(intent(sale("1")), pay.SeenSame); got.State != ev.State || got.ID != e.ID {
+			t.Errorf("repeat after %s is told %s", ev.State, got.State)
+		}
+		if ev.State == pay.Unkn || ev.State == pay.Revp {
+			b.cut(1)
+			b.Restart()
+			if got := b.begin(intent(sale("1")), pay.SeenSame); got.State != ev.State || got.ID.Day != Today {
+				t.Errorf("repeat after %s and a cut is told %s of %s", ev.State, got.State, got.ID.Day)
+			}
+		}
+	}
 }
 
 func testOther(t *testing.T, b *Bench) {
