@@ -15,14 +15,13 @@ func reconDiff() *cobra.Command {
 		Use:     "diff [旧版本 新版本]",
 		Short:   "比较一天的两个版本, 缺省为最后两个",
 		Example: "  qianzhi recon diff r1 r2 --config qianzhi.yaml --day 20261120",
-		Args:    cobra.MatchAll(cobra.MaximumNArgs(2), cobra.OnlyValidArgs),
-		RunE:    func(cmd *cobra.Command, args []string) error { return r.diff(cmd, args) },
-	}
-	c.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) != 0 && len(args) != 2 {
-			return fmt.Errorf("应给出两个版本, 例如 r1 r2, 或都不给")
-		}
-		return nil
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 0 && len(args) != 2 {
+				return fmt.Errorf("应给出两个版本, 例如 r1 r2, 或都不给")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return r.diff(cmd, args) },
 	}
 	r.flags(c, "账务日期 YYYYMMDD (必需)")
 	must(c.MarkFlagRequired("day"))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,7 +69,7 @@ func simHostCommand(name, short string, customers int) *cobra.Command {
 				return err
 			}
 			promises.Booked = books.add
-			h := &peer.Host{Dialect: d, Script: script, Now: time.Now, Pause: pause, Note: notes.line}
+			h := &peer.Host{Dialect: d, Script: script, Now: time.Now, Pause: peer.Wait, Note: notes.line}
 			if h.Handler = peer.NewLedger(customers, promises); name == "card" {
 				h.Handler = peer.NewMeters(promises)
 			}
@@ -134,18 +133,6 @@ func require(c *cobra.Command, flags ...string) {
 		if err := c.MarkFlagRequired(name); err != nil {
 			panic(err) // the flag was defined above
 		}
-	}
-}
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -47,11 +47,6 @@ type sums struct {
 	lines int64
 }
 
-func (s *sums) reset() {
-	clear(s.accs)
-	s.lines = 0
-}
-
 // split finds the columns of a line.
 func (w *worker) split(l *layout, row []byte) *misfit {
 	s := w.t.spec

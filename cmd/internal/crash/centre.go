@@ -76,7 +76,7 @@ func (c *centre) open(ctx context.Context, dir string, conf *app.Config) error {
 			return err
 		}
 		host := &peer.Host{Dialect: d, Handler: peer.NewLedger(0, peer.Promises{Booked: c.add}), Script: nothing, Now: time.Now,
-			Pause: func(context.Context, time.Duration) error { return nil }, Note: func(string) {}}
+			Pause: peer.Wait, Note: func(string) {}}
 		go host.Serve(ctx, ln) // ends with ctx
 		return nil
 	}

@@ -193,19 +193,10 @@ func (r *run) hosts(accounts map[string]string) (*products, error) {
 		if err != nil {
 			return nil, err
 		}
-		host := &peer.Host{Dialect: d, Handler: h.handler, Script: h.script, Now: time.Now, Pause: pause, Note: func(string) {}}
+		host := &peer.Host{Dialect: d, Handler: h.handler, Script: h.script, Now: time.Now, Pause: peer.Wait, Note: func(string) {}}
 		r.app.Attach("demo "+h.id, func(ctx context.Context) error { return host.Serve(ctx, ln) })
 	}
 	return p, nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // dialect assembles a link of the demo's folder with keys by role.

@@ -30,6 +30,18 @@ type Host struct {
 	Replies *Line                                            // of the connections that answers leave on; nil: that of the request
 }
 
+// Wait is a Host's Pause on the real clock: it waits, unless ctx ends first.
+func Wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // most requests of one connection that are answered at once.
 const maxAnswering = 64
 

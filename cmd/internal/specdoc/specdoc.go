@@ -85,13 +85,6 @@ func (b *book) table(head []string, rows [][]string) {
 }
 func (b *book) listing(text string) { b.parts = append(b.parts, part{code: text}) }
 
-func (b *book) yes(v bool) string {
-	if v {
-		return b.say("是", "yes")
-	}
-	return b.say("否", "no")
-}
-
 func (b *book) overview() {
 	l := b.link
 	title := l.Title
