@@ -12,7 +12,7 @@ demo:
 test: deps
 	@unformatted=$$(gofmt -l cmd gateway protocol adapters reconcile conf); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w is needed: $$unformatted" >&2; exit 1; fi
-	$(GO) vet ./...
+	$(GO) vet ./... ./testdata/recon/bench
 	$(GO) test -race ./...
 	$(GO) test ./cmd/internal/sim -run '^TestSim$$' -sim.n=300
 
