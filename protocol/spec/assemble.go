@@ -111,8 +111,9 @@ func named(format string) func(*markup.Spec) (protocol.Codec, error) {
 		if s.Format != "" && s.Format != format {
 			return nil, fmt.Errorf("format: %q under the key %s", s.Format, format)
 		}
-		s.Format = format
-		return markup.New(s)
+		own := *s // links are shared; two may assemble one at a time
+		own.Format = format
+		return markup.New(&own)
 	}
 }
 

@@ -70,14 +70,23 @@ type end struct {
 	ops  []pay.Op
 }
 
-func newEnd(name string) (*end, error) {
-	l, err := spec.Load("links/"+name, conf.Files.ReadFile)
-	if err != nil {
-		return nil, err
+// ends are the links of every world by file name, read once: a world assembles
+// its own dialects from them and changes nothing.
+var ends = sync.OnceValues(func() (map[string]*end, error) {
+	all := map[string]*end{}
+	for _, name := range []string{"pos-cup.yaml", "bank-fixed.yaml", "bank-http.yaml", "kiosk-pos.yaml", "mis.yaml", "posp.yaml"} {
+		l, err := spec.Load("links/"+name, conf.Files.ReadFile)
+		if err != nil {
+			return nil, err
+		}
+		ops, err := l.Ops()
+		if err != nil {
+			return nil, err
+		}
+		all[name] = &end{l, ops}
 	}
-	ops, err := l.Ops()
-	return &end{l, ops}, err
-}
+	return all, nil
+})
 
 func (e *end) assemble(w *world) *protocol.Dialect {
 	d, err := e.link.Assemble(spec.Parts{Keys: secure.Keys{Ring: secure.Ring{"k": {Private: w.signer, Public: w.signer.Public(), SM4: make([]byte, 16)}},
@@ -168,17 +177,14 @@ func newWorld(t *testing.T, o options) *world {
 	if w.signer, err = gm.GenerateKey(); err != nil {
 		t.Fatal(err)
 	}
+	e, err := ends()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for id, file := range map[string]string{"pos": "pos-cup.yaml", "fixed": "bank-fixed.yaml", "http": "bank-http.yaml", "cards": "kiosk-pos.yaml", "public": "kiosk-pos.yaml"} {
-		if w.links[id], err = newEnd(file); err != nil {
-			t.Fatal(err)
-		}
+		w.links[id] = e[file]
 	}
-	if w.hostLink, err = newEnd("mis.yaml"); err != nil {
-		t.Fatal(err)
-	}
-	if w.cardLink, err = newEnd("posp.yaml"); err != nil {
-		t.Fatal(err)
-	}
+	w.hostLink, w.cardLink = e["mis.yaml"], e["posp.yaml"]
 	weatherOf := func(stream uint64) *weather {
 		return &weather{r: rand.New(rand.NewPCG(o.seed, stream)), lose: o.lose, double: o.double, cut: o.cut, slow: o.slow, slowly: slowest}
 	}
