@@ -72,6 +72,8 @@ func (e *Engine) cancellable(ctx context.Context, orig *pay.Entry, req *pay.Requ
 		return pay.CodeOriginal
 	case orig.State == pay.Revd:
 		return pay.CodeReversed
+	case e.o.Reconciling(orig.ID.Day):
+		return pay.CodeReconciling
 	case req.Account != "" && req.Account != orig.Req.Account:
 		return pay.CodeOriginal
 	case req.Amount != 0 && req.Amount != orig.Req.Amount:

@@ -166,11 +166,31 @@ func (c *Channel) refusal(err error) pay.Reply {
 
 func (c *Channel) write(asked *protocol.Asked, rep *pay.Reply, rec *protocol.Record) (protocol.Frame, error) {
 	f, err := c.Dialect.AppendReply(asked, rep, rec)
+	if err != nil && len(rep.More) > 0 && asked.Request != nil && asked.Request.Op.Money() {
+		c.Log.Error("reply does not fit the link, sent without what hosts said", "event", "QZ342", "link", c.Link, "err", err)
+		bare := *rep
+		bare.More = ours(rep.More)
+		f, err = c.Dialect.AppendReply(asked, &bare, rec)
+	}
 	if err != nil {
 		c.Log.Error("reply not written", "event", "QZ341", "link", c.Link, "err", err)
 		return protocol.Frame{}, err
 	}
 	return f, nil
+}
+
+// ours is what a reply says beside the outcome when a host's serial or text does
+// not fit the sender's format: the sender learns what became of its money all
+// the same.
+func ours(more []pay.Field) []pay.Field {
+	var out []pay.Field
+	for _, f := range more {
+		switch f.ID {
+		case pay.FDay, pay.FState, pay.FSenderTime, pay.FCardData, pay.FPurchaseCount:
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // reject counts and journals a frame that never became a payment.

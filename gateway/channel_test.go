@@ -184,6 +184,18 @@ func TestTakenMoneyIsNeverRefusedFinally(t *testing.T) {
 	}
 }
 
+// TestHostSerialThatDoesNotFit answers a payment whose host gave it a serial
+// longer than the bank's field: the bank learns that it was approved.
+func TestHostSerialThatDoesNotFit(t *testing.T) {
+	x := newLine(t, "bank-fixed.yaml")
+	x.desk.reply = pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: 12345, Serial: "20261125010000000001", More: []pay.Field{
+		{ID: pay.FHostSerial, Val: "a serial of more than twenty bytes"}, {ID: pay.FDay, Val: "20261125"}}}
+	rep, ok := x.exchange(pay.Pay, x.channel.Answer, nil)
+	if !ok || rep.Verdict != pay.Approved || rep.Amount != 12345 || pay.Find(rep.More, pay.FDay) != "20261125" || pay.Find(rep.More, pay.FHostSerial) != "" {
+		t.Errorf("got %+v, %v", rep, ok)
+	}
+}
+
 func TestPanicIsSilence(t *testing.T) {
 	x := newLine(t, "bank-fixed.yaml")
 	x.desk.bug = true

@@ -15,18 +15,22 @@ type Options struct {
 	Routes  Routes
 	Node    uint8
 	Today   func() pay.Day // the accounting day that is open
-	Now     func() time.Time
-	Log     *slog.Logger
-	Policy  Policy
+
+	// Reconciling reports whether a day is being reconciled: what was paid on it
+	// is neither reversed nor cancelled meanwhile. Payments never stop.
+	Reconciling func(pay.Day) bool
+	Now         func() time.Time
+	Log         *slog.Logger
+	Policy      Policy
 }
 
 // Policy is what the engine does with payments in doubt.
 type Policy struct {
-	Gaps    []time.Duration // between the resolver's tries, the last one repeats
-	Tries   uint16          // before a person decides
-	ParkFor time.Duration   // until a parked payment is due
-	Owner   string          // who is named on parked payments
-	Workers int             // tries under way at once
+	Gaps    []time.Duration               // between the resolver's tries, the last one repeats
+	Tries   uint16                        // before a person decides
+	Due     func(now time.Time) time.Time // of a payment that is parked now
+	Owner   string                        // who is named on parked payments
+	Workers int                           // tries under way at once
 }
 
 // Engine answers business messages. It is safe for concurrent use.
@@ -34,12 +38,13 @@ type Engine struct {
 	o       Options
 	flights flights
 	refused refusals
+	heard   overheard
 	doubts  *Resolver
 }
 
 // New builds an engine and its resolver; nothing runs yet.
 func New(o Options) *Engine {
-	e := &Engine{o: o, flights: flights{by: map[pay.Ref]*flight{}}, refused: refusals{at: map[pay.Ref]time.Time{}}}
+	e := &Engine{o: o, flights: flights{by: map[pay.Ref]*flight{}}, refused: refusals{at: map[pay.Ref]time.Time{}}, heard: overheard{by: map[pay.ID][]lateAnswer{}}}
 	e.doubts = newResolver(e)
 	return e
 }

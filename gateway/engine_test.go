@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"qianzhi/gateway"
 	"qianzhi/gateway/pay"
 )
 
@@ -449,4 +450,55 @@ func TestLateAnswers(t *testing.T) {
 			w.engine.Late(t.Context(), "mis", "nonsense", approve(sale))
 		})
 	}
+}
+
+// tardy is a host whose answer comes when the caller has just given up.
+type tardy struct {
+	gateway.Adapter
+	after func(*pay.Request)
+}
+
+func (a tardy) Do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
+	rep, err := a.Adapter.Do(ctx, req)
+	if err != nil && req.Op == pay.Pay {
+		a.after(req)
+	}
+	return rep, err
+}
+
+// TestAnswerBetweenTimeoutAndItsRecord delivers the answer after the caller
+// gave up and before that is written down: it is not forgotten.
+func TestAnswerBetweenTimeoutAndItsRecord(t *testing.T) {
+	in(t, true, func(t *testing.T, w *world) {
+		w.wire.deaf = true
+		w.host.Adapter = tardy{w.wire, func(r *pay.Request) {
+			w.engine.Late(t.Context(), "mis", r.Ref.Serial, pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: r.Amount, Serial: "H9"})
+		}}
+		sale := w.sale("000001", 0, pay.Untaken)
+		w.expect(sale, pay.Unknown, pay.CodeInProgress)
+		w.state(sale, pay.Succ)
+		w.expect(sale, pay.Approved, pay.CodeOK)
+	})
+}
+
+// TestDayUnderReconciliation: nothing of it is reversed or cancelled, payments
+// of it go on being answered, and the same reversal works afterwards.
+func TestDayUnderReconciliation(t *testing.T) {
+	in(t, true, func(t *testing.T, w *world) {
+		sale, failed := w.sale("000001", 0, pay.Untaken), w.sale("000002", 1, pay.Untaken)
+		w.expect(sale, pay.Approved, pay.CodeOK)
+		w.wire.set(func(x *wire) { x.refuse = pay.CodeNothingOwed })
+		w.expect(failed, pay.Declined, pay.CodeNothingOwed)
+		w.wire.set(func(x *wire) { x.refuse = pay.CodeUnknown })
+		w.locked = w.entry(sale).ID.Day
+		w.expect(undo(sale), pay.Declined, pay.CodeReconciling)
+		w.expect(cancelOf(sale, "000003", pay.Cancel), pay.Declined, pay.CodeReconciling)
+		w.expect(undo(failed), pay.Approved, pay.CodeNoEffect)
+		w.expect(sale, pay.Approved, pay.CodeOK)
+		w.expect(w.sale("000004", 2, pay.Untaken), pay.Approved, pay.CodeOK)
+		w.state(sale, pay.Succ)
+		w.locked = 0
+		w.expect(undo(sale), pay.Approved, pay.CodeOK)
+		w.state(sale, pay.Revd)
+	})
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"qianzhi/gateway/pay"
 )
@@ -21,6 +22,12 @@ func (e *Engine) Late(ctx context.Context, host, serial string, rep pay.Reply) {
 		if err != nil {
 			e.o.Log.Error("late answer to an unknown payment", "event", "QZ313", "payment", serial, "err", err)
 			return
+		}
+		if p.State == pay.Sent && e.heard.keep(id, lateAnswer{host, rep}) {
+			continue // it may have moved before the answer was kept
+		}
+		if p.State != pay.Sent {
+			e.heard.take(id) // here it is judged
 		}
 		evs := e.retold(&p, host, &rep)
 		if len(evs) == 0 {
@@ -42,8 +49,54 @@ func (e *Engine) Late(ctx context.Context, host, serial string, rep pay.Reply) {
 // answer is being judged.
 const maxRetold = 8
 
-// retold is what a late answer changes, by the payment's state. A payment that
-// is still SENT has its caller, or the resolver, to hear the answer. A refusal
+// catchUp takes the answers that came while whoever had given up on them was
+// still writing that down.
+func (e *Engine) catchUp(ctx context.Context, id pay.ID) {
+	for _, l := range e.heard.take(id) {
+		e.Late(ctx, l.host, id.Serial(e.o.Node), l.rep)
+	}
+}
+
+// lateAnswer is an answer that nobody waited for any more.
+type lateAnswer struct {
+	host string
+	rep  pay.Reply
+}
+
+// overheard keeps late answers to payments that are still SENT until their leg
+// is judged.
+type overheard struct {
+	mu sync.Mutex
+	by map[pay.ID][]lateAnswer
+}
+
+const maxOverheard = 1024 // payments
+
+// keep reports whether the answer is new and was kept.
+func (o *overheard) keep(id pay.ID, l lateAnswer) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, there := range o.by[id] {
+		if there.host == l.host && there.rep.Verdict == l.rep.Verdict {
+			return false
+		}
+	}
+	if len(o.by) >= maxOverheard {
+		return false // the resolver asks
+	}
+	o.by[id] = append(o.by[id], l)
+	return true
+}
+
+func (o *overheard) take(id pay.ID) []lateAnswer {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	kept := o.by[id]
+	delete(o.by, id)
+	return kept
+}
+
+// retold is what a late answer changes, by the payment's state. A refusal
 // proves something only where the leg was sent once: a payment whose money is
 // taken may have been sent again under its key.
 func (e *Engine) retold(p *pay.Entry, host string, rep *pay.Reply) []pay.Event {

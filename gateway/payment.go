@@ -142,6 +142,7 @@ func (e *Engine) run(ctx context.Context, p *pay.Entry, steps []Step, k int) pay
 		more = append(more, o.more...)
 		rep, next := e.settle(ctx, p, o)
 		if next < 0 {
+			e.catchUp(ctx, p.ID)
 			rep.More = append(rep.More, told(more)...)
 			return rep
 		}
@@ -222,7 +223,7 @@ func fold(p *pay.Entry, evs []pay.Event) error {
 
 // park hands the payment to a person, with an owner and a due time.
 func (e *Engine) park(now time.Time, why pay.Code) pay.Event {
-	return pay.Event{Kind: pay.EvState, At: now, State: pay.Susp, Code: why, Due: now.Add(e.o.Policy.ParkFor),
+	return pay.Event{Kind: pay.EvState, At: now, State: pay.Susp, Code: why, Due: e.o.Policy.Due(now),
 		Note: fmt.Sprintf("挂账 原因=%s 责任人=%s", why.Chinese(), e.o.Policy.Owner)}
 }
 

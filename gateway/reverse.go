@@ -71,6 +71,8 @@ func (e *Engine) undo(ctx context.Context, orig *pay.Entry, req *pay.Request) (p
 	switch {
 	case orig.State == pay.Fail:
 		return pay.Answer(pay.Approved, pay.CodeNoEffect), nil
+	case e.o.Reconciling(orig.ID.Day):
+		return pay.Answer(pay.Declined, pay.CodeReconciling), nil
 	case orig.Undoes() && orig.State.Open():
 		return pay.Answer(pay.Unknown, pay.CodeInProgress), nil
 	case orig.Undoes():

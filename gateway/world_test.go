@@ -106,6 +106,7 @@ type world struct {
 	engine  *gateway.Engine
 	route   *gateway.Route
 	beside  gateway.Routes // routes beside route, from the next start on
+	locked  pay.Day        // under reconciliation
 	steps   []gateway.Step // of route, from the next start on; nil: a posting
 	stop    func()
 }
@@ -113,7 +114,7 @@ type world struct {
 func newWorld(t *testing.T, dedupe bool) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), policy: gateway.Policy{Gaps: []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, time.Minute},
-		Tries: 8, ParkFor: time.Hour, Owner: "值班", Workers: 4}}
+		Tries: 8, Due: func(now time.Time) time.Time { return now.Add(time.Hour) }, Owner: "值班", Workers: 4}}
 	var err error
 	if w.signer, err = gm.GenerateKey(); err != nil {
 		t.Fatal(err)
@@ -144,7 +145,7 @@ func (w *world) start() {
 	if w.steps != nil {
 		w.route.Steps = w.steps
 	}
-	w.engine = gateway.New(gateway.Options{Journal: j, Batches: j, Routes: append(gateway.Routes{w.route}, w.beside...), Node: 1, Today: j.Day, Now: time.Now,
+	w.engine = gateway.New(gateway.Options{Journal: j, Batches: j, Routes: append(gateway.Routes{w.route}, w.beside...), Node: 1, Today: j.Day, Now: time.Now, Reconciling: func(d pay.Day) bool { return d == w.locked },
 		Log: slog.New(slog.DiscardHandler), Policy: w.policy})
 	ctx, cancel := context.WithCancel(context.Background())
 	jctx, jcancel := context.WithCancel(context.Background())

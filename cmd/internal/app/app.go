@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"qianzhi/adapters/mis"
 	"qianzhi/gateway"
@@ -30,6 +31,7 @@ type App struct {
 	ledger  *mis.Ledger // nil without the embedded MIS
 	runner  *reconcile.Runner
 	orders  chan order
+	locked  atomic.Uint32 // the day under reconciliation
 	addrs   map[string]string
 	doors   []*gateway.Channel // of the banks
 	lines   map[string]line    // of the doors that are no HTTP
@@ -123,8 +125,8 @@ func (a *App) openHosts(context.Context) error {
 func (a *App) openEngine(ctx context.Context) error {
 	pol := a.plan.Config.Policy
 	a.engine = gateway.New(gateway.Options{Journal: mutate(a.journal), Batches: a.journal, Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
-		Today: a.journal.Day, Now: a.plan.now, Log: a.log,
-		Policy: gateway.Policy{Gaps: pol.Gaps, Tries: pol.Tries, ParkFor: pol.ParkFor, Owner: pol.Owner, Workers: pol.Workers}})
+		Today: a.journal.Day, Reconciling: a.reconciling, Now: a.plan.now, Log: a.log,
+		Policy: gateway.Policy{Gaps: pol.Gaps, Tries: pol.Tries, Due: a.parkedDue, Owner: pol.Owner, Workers: pol.Workers}})
 	a.plan.engine.Store(a.engine)
 	var open []pay.Entry
 	err := a.journal.OpenEntries(ctx, func(e pay.Entry) bool {

@@ -82,8 +82,24 @@ func (a *App) obey(ctx context.Context, o order) outcome {
 	if o.cut != 0 {
 		return outcome{err: a.journal.Cut(ctx, o.cut)}
 	}
-	res, err := a.runner.Run(ctx, o.run)
+	res, err := a.reconcile(ctx, o.run)
 	return outcome{res, err}
+}
+
+// reconcile runs the reconciliation of a day, during which nothing of it is
+// reversed.
+func (a *App) reconcile(ctx context.Context, day pay.Day) ([]*reconcile.Result, error) {
+	a.locked.Store(uint32(day))
+	defer a.locked.Store(0)
+	return a.runner.Run(ctx, day)
+}
+
+func (a *App) reconciling(day pay.Day) bool { return a.locked.Load() == uint32(day) }
+
+// parkedDue is when a person is to have decided on a payment that is parked
+// now: not on a day on which nobody works.
+func (a *App) parkedDue(now time.Time) time.Time {
+	return a.plan.cal.Due(now, a.plan.Config.Policy.ParkFor)
 }
 
 // cutTo cuts the day; a failure is tried again a little later, because the
@@ -124,7 +140,7 @@ func (a *App) night(ctx context.Context, day pay.Day) {
 	if !a.journal.Has(day) {
 		return // installed after that day
 	}
-	results, err := a.runner.Run(ctx, day)
+	results, err := a.reconcile(ctx, day)
 	if err != nil {
 		a.log.Error("reconciliation failed", "event", "QZ102", "day", day.String(), "err", err)
 	}

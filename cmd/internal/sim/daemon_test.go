@@ -118,10 +118,10 @@ func (w *world) spawn() (*daemon, error) {
 	centre := &gateway.Host{ID: "posp", Adapter: w.o.cards(cards), Ops: w.cardLink.ops, Timeout: hostTimeout, LateWindow: w.o.lateWindow, UndoTells: w.o.tells || w.o.trust, UndoMarks: w.o.marks, UndoDays: 1}
 	h := &gateway.Host{ID: "mis", Adapter: w.o.adapter(mux), Timeout: hostTimeout, LateWindow: w.o.lateWindow, Status: w.o.status, Dedupe: w.o.dedupe,
 		UndoTells: true, UndoMarks: true, UndoDays: 1}
-	d.engine = gateway.New(gateway.Options{Journal: w.o.journal(j), Node: 1, Today: j.Day, Now: w.now, Log: quiet,
+	d.engine = gateway.New(gateway.Options{Journal: w.o.journal(j), Node: 1, Today: j.Day, Reconciling: func(pay.Day) bool { return false }, Now: w.now, Log: quiet,
 		Routes: d.routes(h, centre),
 		Policy: gateway.Policy{Gaps: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute}, Tries: 40,
-			ParkFor: time.Hour, Owner: "值班", Workers: 4}})
+			Due: func(now time.Time) time.Time { return now.Add(time.Hour) }, Owner: "值班", Workers: 4}})
 	for id, b := range w.links {
 		d.doors[id] = &gateway.Channel{Link: id, Handler: w.o.handler(d.engine), Dialect: b.gateway(w), Funds: b.link.Taken(), Allow: b.ops, Max: b.link.MaxAmount(),
 			Timeout: b.link.Timeouts.Channel, Digest: gm.SumSM3, Now: w.now, Rejects: j, Log: quiet}
