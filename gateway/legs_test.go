@@ -240,6 +240,49 @@ func TestReversalThatSaysNothing(t *testing.T) {
 	})
 }
 
+// stale is a centre whose answer to an earlier reversal comes as that to a later
+// one: both carry the same numbers.
+type stale struct {
+	*counter
+	undone int
+}
+
+func (s *stale) Do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
+	if req.Op != pay.Reverse {
+		return s.counter.Do(ctx, req)
+	}
+	s.undone++
+	switch s.undone {
+	case 1:
+		s.counter.take(req)
+		return silence(ctx) // the answer is on its way
+	case 2:
+		return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: req.Amount}, nil
+	}
+	return s.counter.Do(ctx, req)
+}
+
+// TestReversalAnsweredByAnEarlierOne: the charge arrives late and is confirmed;
+// the approval of a reversal that overtook it proves nothing of it.
+func TestReversalAnsweredByAnEarlierOne(t *testing.T) {
+	in(t, true, func(t *testing.T, w *world) {
+		c := w.legged(pay.LegCharge, false, false)
+		c.mute, c.fate = true, lateEffect
+		h := w.route.Steps[0].Host
+		s := &stale{counter: c}
+		h.UndoTells, h.Adapter = false, s
+		sale := w.sale("000001", 0, pay.Untaken)
+		w.expect(sale, pay.Unknown, pay.CodeInProgress)
+		time.Sleep(8 * time.Second) // a reversal has overtaken the charge
+		c.late(w.entry(sale).ID.Serial(1), pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: sale.Amount})
+		time.Sleep(30 * time.Minute)
+		w.state(sale, pay.Revd)
+		if charged, _ := c.counts(); charged != 0 || s.undone < 3 {
+			t.Errorf("charged %d, %d reversals", charged, s.undone)
+		}
+	})
+}
+
 // TestSaleAtTheCardSystemThenPosting: the customer's money is taken, so what
 // follows the sale is owed and the posting is repeated, never the sale.
 func TestSaleAtTheCardSystemThenPosting(t *testing.T) {

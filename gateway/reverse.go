@@ -222,9 +222,12 @@ func (e *Engine) record(ctx context.Context, p *pay.Entry, evs ...pay.Event) err
 	return fold(p, evs)
 }
 
-// undone reports whether the host's approval of a reversal is final. "Nothing
-// to undo" is final only when the leg was confirmed before, or cannot arrive any
-// more, or would be refused if it did.
+// undone reports whether the host's approval of a reversal is final. One that
+// may mean that there was nothing to undo is final only when the leg was
+// confirmed before, or cannot arrive any more, or would be refused if it did. A
+// reversal carries the same numbers however often it is sent: from the second
+// on, an approval may be the answer to one that overtook the leg.
 func (e *Engine) undone(p *pay.Entry, k int, h *Host, code pay.Code) bool {
-	return code != pay.CodeNoEffect && h.UndoTells || h.UndoMarks || p.Legs[k].State == pay.LegDone || e.doubts.late(p.ID, h.LateWindow)
+	first := p.Legs[k].State == pay.LegDone && p.Attempt == 0
+	return code != pay.CodeNoEffect && h.UndoTells || h.UndoMarks || first || e.doubts.late(p.ID, h.LateWindow)
 }
