@@ -2,7 +2,7 @@
 GO ?= go
 DEMO ?=
 
-.PHONY: demo test build deps sim crash powerloss fuzz bench bench-codec bench-recon clean
+.PHONY: demo test build deps sim crash powerloss fuzz bench bench-codec bench-gm bench-recon clean
 
 # The main job end to end on this machine; DEMO="--seed 7 --exit" passes flags.
 demo:
@@ -12,7 +12,7 @@ demo:
 test: deps
 	@unformatted=$$(gofmt -l cmd gateway protocol adapters reconcile conf); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w is needed: $$unformatted" >&2; exit 1; fi
-	$(GO) vet ./... ./testdata/recon/bench
+	$(GO) vet ./... ./testdata/recon/bench ./testdata/gm/bench
 	$(GO) test -race ./...
 	$(GO) test ./cmd/internal/sim -run '^TestSim$$' -sim.n=300
 
@@ -62,12 +62,27 @@ bench-codec:
 		for i in $$(seq $(ROUNDS)); do $(GO) test -run '^$$' -bench . -benchtime 10ms -count 6 -benchmem . || exit 1; done | \
 		$(GO) run ./ratio $(if $(CHECK),-check)
 
+# The national cryptography of an exchange, as ratios to the two libraries used
+# alone, and the session mode. Each round is one process with all contenders; the
+# least processor time of each counts. The last line is a summary as JSON.
+# CHECK=1 fails when a goal is missed.
+bench-gm:
+	@for i in $$(seq $(ROUNDS)); do \
+		$(GO) test -run '^$$' -bench 'Exchange$$' -benchtime 300ms -benchmem ./protocol/gm ./protocol/secure || exit 1; done | \
+		(cd testdata/bench && $(GO) run ./gmratio $(if $(CHECK),-check))
+
 # Matching a generated day of ROWS payments beside sort | comm and DuckDB (from
 # npm, where it installs) on identical files; what is found is checked. The last
 # line is a summary as JSON.
 ROWS ?= 1000000
 bench-recon:
 	$(GO) run ./testdata/recon/bench -rows $(ROWS)
+
+# SM2 verify and sign with SM4-GCM both ways beside tjfoc/gmsm and emmansun/gmsm by
+# themselves, and session keys with HMAC-SM3 and SM4-GCM; the last line is a
+# summary as JSON. CHECK=1 fails when a goal is missed.
+bench-gm:
+	$(GO) run ./testdata/gm/bench $(if $(CHECK),-check)
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -16,10 +16,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Files holds the default configuration, the link and statement specifications
-// the holidays and the reconciliation matrix.
+// Files holds the default configuration, the link and statement specifications,
+// the statements of SQL hosts, the holidays and the reconciliation matrix.
 //
-//go:embed qianzhi.yaml links statements calendar recon-matrix.json
+//go:embed qianzhi.yaml links sql statements calendar recon-matrix.json
 var Files embed.FS
 
 // EnvPrefix starts the names of environment variables that override scalar

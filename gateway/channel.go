@@ -18,6 +18,14 @@ type Rejects interface {
 	Note(ctx context.Context, n *pay.Note, wait bool) error
 }
 
+// Rules are what else a link asks of its senders: known terminals, sign-on, so
+// many payments in a time. Allow says why a request may not go on, CodeUnknown
+// if it may; Done is told of every answer.
+type Rules interface {
+	Allow(req *pay.Request) pay.Code
+	Done(req *pay.Request, rep *pay.Reply)
+}
+
 // Channel is one link: how its bytes are read and what it may ask for. It is
 // safe for concurrent use.
 type Channel struct {
@@ -31,10 +39,12 @@ type Channel struct {
 	Digest  func([]byte) [32]byte // SM3
 	Now     func() time.Time
 	Rejects Rejects
+	Rules   Rules // nil: none
 	Log     *slog.Logger
 
-	records sync.Pool
-	counts  counts
+	records  sync.Pool
+	counts   counts
+	rejected rejected
 }
 
 // Counts is what went through a channel since it was built.
@@ -109,6 +119,9 @@ func (c *Channel) handle(ctx context.Context, req *pay.Request) pay.Reply {
 			return pay.Answer(pay.Declined, pay.CodeRefused)
 		}
 	}
+	if c.Rules != nil {
+		c.Rules.Done(req, &rep)
+	}
 	return rep
 }
 
@@ -124,6 +137,8 @@ func (c *Channel) limits(req *pay.Request) pay.Code {
 		return pay.CodeNotAllowed
 	case req.Op.Money() && (req.Amount > c.Max || req.Op.Collects() && req.Amount <= 0):
 		return pay.CodeLimit
+	case c.Rules != nil:
+		return c.Rules.Allow(req)
 	}
 	return pay.CodeUnknown
 }
@@ -200,6 +215,11 @@ func (c *Channel) reject(ctx context.Context, in protocol.Inbound, digest [32]by
 }
 
 func (c *Channel) note(ctx context.Context, in protocol.Inbound, digest [32]byte, why error) {
+	one, before, last := c.rejected.pass(in.At, why.Error())
+	c.together(ctx, before, last)
+	if !one {
+		return
+	}
 	c.Log.Warn("frame rejected", "event", "QZ220", "link", c.Link, "peer", in.Peer, "bytes", len(in.Frame.Body), "err", why)
 	n := pay.Note{Kind: pay.EvRejected, Link: c.Link, Peer: in.Peer, Count: 1, Length: uint32(len(in.Frame.Body)),
 		Digest: digest, Head: append([]byte(nil), in.Frame.Body[:min(16, len(in.Frame.Body))]...), Text: why.Error()}

@@ -256,3 +256,67 @@ func TestSecretsDoNotReachTheJournal(t *testing.T) {
 		}
 	}
 }
+
+// doorman is a rule that refuses one account and remembers what was answered.
+type doorman struct {
+	refuse string
+	why    pay.Code
+	done   []pay.Verdict
+}
+
+func (d *doorman) Allow(req *pay.Request) pay.Code {
+	if req.Account == d.refuse {
+		return d.why
+	}
+	return pay.CodeUnknown
+}
+
+func (d *doorman) Done(_ *pay.Request, rep *pay.Reply) { d.done = append(d.done, rep.Verdict) }
+
+// TestRulesRefuse shows that a payment that a rule refuses reaches the engine
+// as one to be refused durably, and anything else is refused at once.
+func TestRulesRefuse(t *testing.T) {
+	x := newLine(t, "bank-http.yaml")
+	rule := &doorman{refuse: "0512000001", why: pay.CodeFrequent}
+	x.channel.Rules = rule
+	x.desk.reply = pay.Answer(pay.Declined, pay.CodeFrequent)
+	if rep, ok := x.exchange(pay.Pay, x.channel.Answer, nil); !ok || rep.Verdict != pay.Declined || rep.Code != pay.CodeFrequent {
+		t.Errorf("got %v %+v", ok, rep)
+	}
+	if len(x.desk.seen) != 1 || x.desk.seen[0].Via.Refuse != pay.CodeFrequent {
+		t.Fatalf("the engine saw %+v", x.desk.seen)
+	}
+	if rep, ok := x.exchange(pay.Query, x.channel.Answer, nil); !ok || rep.Verdict != pay.Declined {
+		t.Errorf("query: got %v %+v", ok, rep)
+	}
+	if len(x.desk.seen) != 1 || len(rule.done) != 1 {
+		t.Errorf("the engine saw %d requests, the rule %d answers", len(x.desk.seen), len(rule.done))
+	}
+}
+
+// TestFloodOfGarbageIsCounted rejects many frames within a second: a few are
+// journaled one by one, the others as one row, and the sum is exact.
+func TestFloodOfGarbageIsCounted(t *testing.T) {
+	x := newLine(t, "bank-fixed.yaml")
+	now := time.Unix(1e9, 0)
+	x.channel.Now = func() time.Time { return now }
+	const flood = 5000
+	for i := range flood {
+		if i == flood/2 {
+			now = now.Add(time.Second)
+		}
+		x.channel.Garbage(context.Background(), "10.0.0.1:1", []byte("junk"), protocol.ErrSignOn)
+	}
+	x.channel.Flush(context.Background())
+	x.channel.Flush(context.Background())
+	sum := uint32(0)
+	for _, n := range x.rejects.seen {
+		if n.Kind != pay.EvRejected || n.Link != x.link.ID {
+			t.Errorf("%+v", n)
+		}
+		sum += n.Count
+	}
+	if sum != flood || len(x.rejects.seen) > 2*20+2 || x.channel.Counts().Rejected != flood {
+		t.Errorf("%d rows for %d of %d frames, %d counted", len(x.rejects.seen), sum, flood, x.channel.Counts().Rejected)
+	}
+}

@@ -12,6 +12,7 @@ import (
 type Options struct {
 	Journal Journal
 	Batches Batches
+	Refused Refusals
 	Routes  Routes
 	Node    uint8
 	Today   func() pay.Day // the accounting day that is open
@@ -37,14 +38,13 @@ type Policy struct {
 type Engine struct {
 	o       Options
 	flights flights
-	refused refusals
 	heard   overheard
 	doubts  *Resolver
 }
 
 // New builds an engine and its resolver; nothing runs yet.
 func New(o Options) *Engine {
-	e := &Engine{o: o, flights: flights{by: map[pay.Ref]*flight{}}, refused: refusals{at: map[pay.Ref]time.Time{}}, heard: overheard{by: map[pay.ID][]lateAnswer{}}}
+	e := &Engine{o: o, flights: flights{by: map[pay.Ref]*flight{}}, heard: overheard{by: map[pay.ID][]lateAnswer{}}}
 	e.doubts = newResolver(e)
 	return e
 }

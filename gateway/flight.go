@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"sync"
-	"time"
 
 	"qianzhi/gateway/pay"
 )
@@ -45,42 +44,10 @@ func (f *flights) leave(ref pay.Ref) {
 	close(fl.done)
 }
 
-// refusals remembers the payments that were definitely refused although the
-// journal could not write it down: a copy of such a message that was delayed on
-// its way must not be accepted later. It forgets after refusedFor, far beyond
-// the patience of any sender, and takes no more than maxRefused.
-type refusals struct {
-	mu sync.Mutex
-	at map[pay.Ref]time.Time // monotonic
-}
-
-const (
-	refusedFor = 30 * time.Minute
-	maxRefused = 1 << 16
-)
-
-// add remembers a key and reports false when there is no room: then nothing
-// definite may be said.
-func (r *refusals) add(ref pay.Ref) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.at) >= maxRefused {
-		for k, at := range r.at {
-			if time.Since(at) > refusedFor {
-				delete(r.at, k)
-			}
-		}
-	}
-	if len(r.at) >= maxRefused {
-		return false
-	}
-	r.at[ref] = time.Now()
-	return true
-}
-
-func (r *refusals) has(ref pay.Ref) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	at, ok := r.at[ref]
-	return ok && time.Since(at) <= refusedFor
+// Refusals remember, durably and where the journal cannot be written, the
+// payments that were definitely refused: a copy of such a message that was
+// delayed on its way must not be accepted later.
+type Refusals interface {
+	Refuse(ref pay.Ref) error // returns when it is durable
+	Refused(ref pay.Ref) bool
 }

@@ -115,7 +115,7 @@ func (e *Engine) retold(p *pay.Entry, host string, rep *pay.Reply) []pay.Event {
 	case p.State == pay.Unkn && leg.State == pay.LegUnknown && refused:
 		return e.judge(p, outcome{leg: k, is: pay.LegRefused, code: rep.Code})
 	case p.State == pay.Revp && leg.State == pay.LegUnknown && approved:
-		res.Attempt++ // a reversal under way overtook it, and counts
+		res.Attempt++           // a reversal under way overtook it, and counts
 		return []pay.Event{res} // known to have effect now; it goes on being undone
 	case p.State == pay.Susp && leg.State == pay.LegUnknown && approved:
 		if res.Code = p.Code; !p.Wanted && p.Leg(pay.LegIdle) < 0 && p.Leg(pay.LegRefused) < 0 && p.Leg(pay.LegUndone) < 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,15 +245,14 @@ func TestReversalThatSaysNothing(t *testing.T) {
 // one: both carry the same numbers.
 type stale struct {
 	*counter
-	undone int
+	undone atomic.Int32
 }
 
 func (s *stale) Do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
 	if req.Op != pay.Reverse {
 		return s.counter.Do(ctx, req)
 	}
-	s.undone++
-	switch s.undone {
+	switch s.undone.Add(1) {
 	case 1:
 		s.counter.take(req)
 		return silence(ctx) // the answer is on its way
@@ -277,8 +277,8 @@ func TestReversalAnsweredByAnEarlierOne(t *testing.T) {
 		c.late(w.entry(sale).ID.Serial(1), pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: sale.Amount})
 		time.Sleep(30 * time.Minute)
 		w.state(sale, pay.Revd)
-		if charged, _ := c.counts(); charged != 0 || s.undone < 3 {
-			t.Errorf("charged %d, %d reversals", charged, s.undone)
+		if charged, _ := c.counts(); charged != 0 || s.undone.Load() < 3 {
+			t.Errorf("charged %d, %d reversals", charged, s.undone.Load())
 		}
 	})
 }

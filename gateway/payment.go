@@ -31,7 +31,7 @@ func (e *Engine) pay(ctx context.Context, req *pay.Request) pay.Reply {
 		in.Legs = []pay.LegKind{pay.LegPost}
 	}
 	ctx = context.WithoutCancel(ctx) // what Begin writes must be known here, however long it takes
-	if e.refused.has(req.Ref) {
+	if e.o.Refused.Refused(req.Ref) {
 		return pay.Answer(pay.Declined, pay.CodeNotAccepted)
 	}
 	entry, seen, err := e.o.Journal.Begin(ctx, &in)
@@ -114,8 +114,10 @@ func (e *Engine) known(there *pay.Entry, req *pay.Request, seen pay.Seen) pay.Re
 // customer's money is still with the customer a proved refusal is definite.
 func (e *Engine) unwritable(req *pay.Request, err error) pay.Reply {
 	e.o.Log.Error("journal refused a payment", "event", "QZ200", "link", req.Via.Link, "err", err)
-	if errors.Is(err, pay.ErrUnwritable) && req.Via.Funds == pay.Untaken && e.refused.add(req.Ref) {
-		return pay.Answer(pay.Declined, pay.CodeNotAccepted)
+	if errors.Is(err, pay.ErrUnwritable) && req.Via.Funds == pay.Untaken {
+		if err := e.o.Refused.Refuse(req.Ref); err == nil {
+			return pay.Answer(pay.Declined, pay.CodeNotAccepted)
+		}
 	}
 	return pay.Answer(pay.Unknown, pay.CodeUnknown)
 }

@@ -145,7 +145,7 @@ func (w *world) start() {
 	if w.steps != nil {
 		w.route.Steps = w.steps
 	}
-	w.engine = gateway.New(gateway.Options{Journal: j, Batches: j, Routes: append(gateway.Routes{w.route}, w.beside...), Node: 1, Today: j.Day, Now: time.Now, Reconciling: func(d pay.Day) bool { return d == w.locked },
+	w.engine = gateway.New(gateway.Options{Journal: j, Batches: j, Refused: j, Routes: append(gateway.Routes{w.route}, w.beside...), Node: 1, Today: j.Day, Now: time.Now, Reconciling: func(d pay.Day) bool { return d == w.locked },
 		Log: slog.New(slog.DiscardHandler), Policy: w.policy})
 	ctx, cancel := context.WithCancel(context.Background())
 	jctx, jcancel := context.WithCancel(context.Background())

@@ -44,6 +44,7 @@ func Key(slots []Slot, f *Frame, rec *Record) string {
 // Auth is returned with a good record.
 func (s *Side) open(f *Frame, rec *Record) error {
 	if s.Envelope != nil {
+		rec.Reset(s.Codec.Layout()) // what does not open has no fields, not those of the message before
 		body, err := s.Envelope.Open(nil, f)
 		if err != nil {
 			return err

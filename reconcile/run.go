@@ -61,7 +61,8 @@ type Options struct {
 	Matrix   *Matrix
 	Channels []Channel
 	Report   func(*Result) ([]File, error)
-	Next     func(pay.Day) pay.Day // the next day on which files come; nil: the next day
+	Closed   func(home string) (bool, error) // reports whether a channel's day is signed off; nil: none is
+	Next     func(pay.Day) pay.Day           // the next day on which files come; nil: the next day
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -79,6 +80,9 @@ func New(o Options) *Runner {
 
 // ErrBusy reports that another run holds the lock; exit status 6.
 var ErrBusy = errors.New("另一对账正在进行")
+
+// ErrClosed reports that a channel's day is countersigned; exit status 7.
+var ErrClosed = errors.New("该日已复核, 重跑须先重开")
 
 // Run reconciles every channel for the day and returns the results in the
 // order of the channels. A result stands for its channel even when others
@@ -161,6 +165,14 @@ func (r *Runner) channel(ctx context.Context, c *Channel, day pay.Day) (*Result,
 	x := &run{Runner: r, c: c}
 	x.res = &Result{Day: day, Channel: c.ID, At: r.o.Now(), Rules: r.o.Matrix.Version}
 	x.res.Has = [parties]bool{MIS: c.MIS != nil, Bank: c.Bank != nil, Card: c.Card != nil}
+	if r.o.Closed != nil {
+		switch closed, err := r.o.Closed(r.home(day, c.ID)); {
+		case err != nil:
+			return nil, err
+		case closed:
+			return nil, ErrClosed
+		}
+	}
 	last := r.versions(day, c.ID)
 	x.res.Version = last + 1
 	if last > 0 {

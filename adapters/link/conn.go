@@ -1,91 +1,163 @@
 package link
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"net"
-	"sync"
+	"slices"
+	"time"
 
 	"qianzhi/protocol"
 )
 
+const (
+	maxGone = 4096             // keys spent on a connection before it retires
+	stall   = 30 * time.Second // a write that takes longer ends the connection
+)
+
 // conn is one open connection and the calls that left over it.
 type conn struct {
-	m  *Mux
-	nc net.Conn
+	m    *Mux
+	nc   net.Conn
+	wake chan struct{} // has a token when the queue may have calls
+	stop chan struct{} // closed when the connection is lost or closed
+	left chan struct{} // closed when it takes no more calls
+	full chan struct{} // closed when a retired connection is one too many
 
-	mu   sync.Mutex
-	sent map[string]*call
+	// Guarded by Mux.mu.
+	queue []*call // not taken by the writer yet
+	sent  map[string]*call
+	gone  map[string]struct{} // keys whose calls were given up and not answered since
+	out   bool                // retired
+	heard bool                // something arrived
+	fresh bool                // something arrived since the last look
+	lost  error               // why it is closed
 }
 
-// serve writes and reads until either fails or ctx ends. Calls that had left
-// and were not answered are in doubt from then on.
-func (m *Mux) serve(ctx context.Context, nc net.Conn) error {
-	c := &conn{m: m, nc: nc, sent: map[string]*call{}}
-	ctx, cancel := context.WithCancelCause(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() { cancel(c.write(ctx)) })
-	wg.Go(func() { cancel(c.read()) })
-	<-ctx.Done()
-	nc.Close()
-	wg.Wait()
-	err := fmt.Errorf("connection lost: %w", context.Cause(ctx))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, call := range c.sent {
-		call.finish(nil, err)
+// load is how many calls the connection has. Mux.mu is held.
+func (c *conn) load() int { return len(c.queue) + len(c.sent) }
+
+// start takes a new connection into service.
+func (m *Mux) start(nc net.Conn) *conn {
+	c := &conn{m: m, nc: nc, wake: make(chan struct{}, 1), stop: make(chan struct{}), left: make(chan struct{}), full: make(chan struct{}),
+		sent: map[string]*call{}, gone: map[string]struct{}{}}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down = false; !m.running {
+		c.lost, c.out = net.ErrClosed, true
+		close(c.stop)
+		close(c.left)
+		nc.Close()
+		return c
 	}
-	return err
+	m.conns = append(m.conns, c)
+	m.wg.Go(func() { c.close(c.write()) })
+	m.wg.Go(func() { c.close(c.read()) })
+	m.wg.Go(c.tend)
+	m.notify()
+	return c
+}
+
+// retire takes a connection out of service but leaves it open for late
+// answers, the oldest of too many not. Mux.mu is held.
+func (m *Mux) retire(c *conn) {
+	if c.out {
+		return
+	}
+	c.out = true
+	close(c.left)
+	m.conns = slices.DeleteFunc(m.conns, func(o *conn) bool { return o == c })
+	m.retired = append(m.retired, c)
+	c.bounce()
+	if len(m.retired) > 4+2*m.o.Conns {
+		close(m.retired[0].full)
+		m.retired = m.retired[1:]
+	}
+}
+
+// bounce sends the calls that have not left to other connections. Mux.mu is
+// held.
+func (c *conn) bounce() {
+	for _, call := range c.queue {
+		call.finish(nil, errBounced)
+	}
+	c.queue = nil
+}
+
+// close ends the connection once. Calls that had left over it and were not
+// answered are in doubt from then on.
+func (c *conn) close(why error) {
+	m := c.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.lost != nil {
+		return
+	}
+	if c.lost = why; why == nil {
+		c.lost = net.ErrClosed
+	}
+	m.retire(c)
+	m.retired = slices.DeleteFunc(m.retired, func(o *conn) bool { return o == c })
+	close(c.stop)
+	c.nc.Close()
+	for _, call := range c.sent {
+		call.finish(nil, fmt.Errorf("connection lost: %w", c.lost))
+	}
+	clear(c.sent)
+	m.notify()
+}
+
+func (c *conn) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
 }
 
 // write takes calls from the queue, several into one write where they wait.
-func (c *conn) write(ctx context.Context) error {
+func (c *conn) write() error {
 	var buf []byte
 	for {
 		select {
-		case call := <-c.m.queue:
-			buf = c.add(buf[:0], call)
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-c.wake:
+		case <-c.stop:
+			return nil
 		}
-		for range len(c.m.queue) {
-			select {
-			case call := <-c.m.queue:
-				buf = c.add(buf, call)
-			default:
-			}
-		}
-		if len(buf) == 0 {
+		if buf = c.take(buf[:0]); len(buf) == 0 {
 			continue
+		}
+		if err := c.nc.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+			return err
 		}
 		if _, err := c.nc.Write(buf); err != nil {
 			return err
 		}
+		if half, ok := c.nc.(interface{ CloseWrite() error }); ok && c.m.o.Endless {
+			if err := half.CloseWrite(); err != nil {
+				return err
+			}
+		}
 	}
 }
 
-// add frames a call that its caller still wants.
-func (c *conn) add(buf []byte, call *call) []byte {
-	out, err := c.m.o.Request.Append(buf, call.frame)
-	if err != nil {
-		call.finish(nil, err)
-		return buf
+// take marks the calls that wait as sent and appends their bytes.
+func (c *conn) take(buf []byte) []byte {
+	c.m.mu.Lock()
+	defer c.m.mu.Unlock()
+	for _, call := range c.queue {
+		call.sent = true
+		buf = append(buf, call.bytes...)
+		if call.key == "" { // a beat that nobody answers
+			call.finish(nil, nil)
+			continue
+		}
+		c.sent[call.key] = call
 	}
-	if !call.take(c) {
-		return buf
+	if len(c.queue) > 0 {
+		c.queue = c.queue[:0]
+		c.m.notify()
 	}
-	c.mu.Lock()
-	c.sent[call.key] = call
-	c.mu.Unlock()
-	return out
-}
-
-func (c *conn) forget(call *call) {
-	c.mu.Lock()
-	if c.sent[call.key] == call {
-		delete(c.sent, call.key)
-	}
-	c.mu.Unlock()
+	return buf
 }
 
 func (c *conn) read() error {
@@ -94,16 +166,28 @@ func (c *conn) read() error {
 	for {
 		n, err := c.nc.Read(chunk)
 		buf = append(buf, chunk[:n]...)
-		used, cutErr := c.cut(buf)
-		buf = append(buf[:0], buf[used:]...)
+		c.hear(n > 0)
+		if !c.m.o.Endless || err != nil {
+			used, cutErr := c.cut(buf)
+			buf = append(buf[:0], buf[used:]...)
+			if cutErr != nil {
+				return cutErr
+			}
+		}
 		switch {
-		case cutErr != nil:
-			return cutErr
 		case err != nil:
 			return err
 		case len(buf) > c.m.o.MaxIn:
 			return fmt.Errorf("reply larger than %d bytes", c.m.o.MaxIn)
 		}
+	}
+}
+
+func (c *conn) hear(something bool) {
+	if something {
+		c.m.mu.Lock()
+		c.heard, c.fresh = true, true
+		c.m.mu.Unlock()
 	}
 }
 
@@ -130,16 +214,144 @@ func (c *conn) deliver(f protocol.Frame) {
 		c.m.o.Log.Error("reply not believed", "event", "QZ410", "link", c.m.o.Name, "err", err)
 		return
 	}
-	c.mu.Lock()
-	delete(c.sent, a.Key)
-	c.mu.Unlock()
 	c.m.mu.Lock()
-	call := c.m.pending[a.Key]
-	delete(c.m.pending, a.Key)
+	if a.Key == "" {
+		a.Key = c.only()
+	}
+	call := c.sent[a.Key]
+	delete(c.sent, a.Key)
+	if call == nil {
+		delete(c.gone, a.Key)
+		if a.Key == "" { // answers and calls are out of step
+			c.m.retire(c)
+		}
+	} else {
+		call.finish(a, nil)
+		if c.m.o.Mode == Short {
+			c.m.retire(c)
+		}
+		c.m.notify()
+	}
 	c.m.mu.Unlock()
 	if call == nil {
 		c.m.o.Late(a)
-		return
 	}
-	call.finish(a, nil)
+}
+
+// only returns the key of the call that an answer without one must belong to,
+// "" when it is not the only call. Mux.mu is held.
+func (c *conn) only() string {
+	for key := range c.sent {
+		if c.m.o.Mode != Shared {
+			return key
+		}
+	}
+	return ""
+}
+
+// errMute ends a connection whose heartbeat was not answered.
+var errMute = errors.New("heartbeat not answered: the connection is half open")
+
+// tend beats while the connection is in service and nothing is heard, and ends
+// it some time after it has retired.
+func (c *conn) tend() {
+	var tick <-chan time.Time
+	if every := c.m.o.Beat.Every; every > 0 {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		tick = t.C
+	}
+	for in := true; in; {
+		select {
+		case <-tick:
+			if !c.look() && !c.beat() {
+				c.close(errMute)
+			}
+		case <-c.left:
+			in = false
+		}
+	}
+	for {
+		t := time.NewTimer(c.patience())
+		select {
+		case <-t.C:
+			if c.idle() {
+				c.close(nil)
+			}
+		case <-c.full:
+			c.close(errors.New("too many connections wait for late answers"))
+		case <-c.stop:
+			t.Stop()
+			return
+		}
+	}
+}
+
+// patience is how long a retired connection is kept: not at all when every
+// call over it was answered.
+func (c *conn) patience() time.Duration {
+	c.m.mu.Lock()
+	defer c.m.mu.Unlock()
+	if len(c.sent)+len(c.gone) == 0 {
+		return 0
+	}
+	return c.m.o.Linger
+}
+
+func (c *conn) idle() bool {
+	c.m.mu.Lock()
+	defer c.m.mu.Unlock()
+	return len(c.sent) == 0
+}
+
+// look reports whether something was heard since the last look.
+func (c *conn) look() bool {
+	c.m.mu.Lock()
+	defer c.m.mu.Unlock()
+	fresh := c.fresh
+	c.fresh = false
+	return fresh
+}
+
+// beat sends a heartbeat and reports whether the far side was heard in time. A
+// beat without a key has no answer and proves the connection by being written.
+func (c *conn) beat() bool {
+	m := c.m
+	m.mu.Lock()
+	m.beats++
+	n := m.beats
+	m.mu.Unlock()
+	key, f, err := m.o.Beat.Make(n)
+	var b []byte
+	if err == nil {
+		b, err = m.o.Request.Append(nil, f)
+	}
+	if err != nil {
+		m.o.Log.Error("heartbeat not built", "event", "QZ412", "link", m.o.Name, "err", err)
+		return true
+	}
+	call := &call{key: key, bytes: b, on: c, done: make(chan struct{})}
+	m.mu.Lock()
+	if c.out || m.pending[key] != nil {
+		m.mu.Unlock()
+		return true
+	}
+	if key != "" {
+		m.pending[key] = call
+		defer m.free(key)
+	}
+	c.queue = append(c.queue, call)
+	m.mu.Unlock()
+	c.nudge()
+	t := time.NewTimer(m.o.Beat.Within)
+	defer t.Stop()
+	select {
+	case <-call.done:
+		return true
+	case <-c.stop:
+		return true
+	case <-t.C:
+	}
+	m.giveUp(call, errMute)
+	return c.look()
 }

@@ -1,6 +1,12 @@
-// Package link is the outbound transport: long connections that many calls
-// share, with replies matched by key. It decides where bytes are written, so it
-// is the one place that knows whether a request may have been sent.
+// Package link is the outbound transport: connections to a counterparty, shared
+// by many calls, pooled or one for each call, with replies matched by key. It
+// decides where bytes are written, so it is the one place that knows whether a
+// request may have been sent.
+//
+// A key whose call was given up on a connection is never sent again over that
+// connection: the late answer to the earlier call would be taken for the answer
+// to the later one. A reply answers a call only on the connection that the call
+// left over.
 package link
 
 import (
@@ -10,6 +16,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,30 +24,61 @@ import (
 	"qianzhi/protocol"
 )
 
-// Answer is one reply frame, opened, with the key of the request it answers.
+// Answer is one reply frame, opened, with the key of the request it answers. In
+// Pooled and Short an empty key means the call that the connection has; an
+// answer without one then takes the connection out of service.
 type Answer struct {
 	Key    string
 	Frame  protocol.Frame
 	Record *protocol.Record
 }
 
+// Mode is how calls use connections.
+type Mode uint8
+
+// The modes.
+const (
+	Shared Mode = iota // a few connections kept open, many calls on each at once
+	Pooled             // one call on a connection at a time; connections are kept
+	Short              // a connection for each call
+)
+
+// ParseMode finds the mode with the given configuration name; the empty name is
+// Shared.
+func ParseMode(name string) (Mode, bool) {
+	i := slices.Index([]string{"shared", "pooled", "short"}, name)
+	return Mode(max(i, 0)), i >= 0 || name == ""
+}
+
 // Options are the parts and limits of one link.
 type Options struct {
 	Name    string
+	Mode    Mode
 	Dial    func(ctx context.Context) (net.Conn, error)
-	Conns   int             // connections kept open
+	Conns   int             // connections kept open, or in Pooled and Short at once
 	Queue   int             // requests waiting for one connection's writer
 	MaxIn   int             // bytes of one reply frame
 	Request protocol.Framer // writes what leaves
 	Reply   protocol.Framer // cuts what arrives
+	Endless bool            // Short: a message ends where its sender shuts down its side
 	// Open reads a reply; the frame is the callee's. An error means that the
 	// reply is not to be believed, and the connection goes on.
 	Open func(f protocol.Frame) (*Answer, error)
 	// Late takes replies that nobody waits for any more.
 	Late    func(*Answer)
-	Backoff time.Duration // first pause after a failed dial; doubles to Ceiling
+	Backoff time.Duration // first pause after a lost connection; doubles to Ceiling until one brings a reply
 	Ceiling time.Duration
+	Linger  time.Duration // a connection with calls given up waits this long for late answers, 0: a minute
+	Beat    Beat
 	Log     *slog.Logger
+}
+
+// Beat is the heartbeat of a connection on which nothing was heard.
+type Beat struct {
+	Every  time.Duration // of silence before a beat, 0: no heartbeat
+	Within time.Duration // a beat is answered within this time, or the connection is dropped
+	// Make builds the n-th beat of the link, with the key of its answer.
+	Make func(n uint64) (key string, f protocol.Frame, err error)
 }
 
 // Check reports the first option that cannot work.
@@ -52,20 +90,29 @@ func (o *Options) Check() error {
 		return errors.New("link: want 0 < backoff <= ceiling")
 	case o.Dial == nil || o.Open == nil || o.Late == nil || o.Log == nil:
 		return errors.New("link: a part is missing")
+	case o.Mode > Short || o.Linger < 0 || o.Endless && o.Mode != Short:
+		return errors.New("link: mode: want shared, pooled or short; messages without an end need short")
+	case o.Beat.Every < 0 || o.Beat.Every > 0 && (o.Beat.Within <= 0 || o.Beat.Make == nil || o.Mode == Short):
+		return errors.New("link: heartbeat: want an interval, a time for the answer and kept connections")
 	}
 	return nil
 }
 
-// Mux shares a few connections among many calls. It is safe for concurrent
-// use; Call works while Run runs.
+// Mux gives calls their connections. It is safe for concurrent use; Call works
+// while Run runs.
 type Mux struct {
 	o     Options
-	queue chan *call
+	slots chan struct{} // Pooled and Short: one for each call under way
+	wg    sync.WaitGroup
 
 	mu      sync.Mutex
-	pending map[string]*call
-	up      int
-	changed chan struct{} // closed and replaced when a connection comes or goes
+	running bool
+	pending map[string]*call // by key, from Call to its return
+	conns   []*conn          // open and in service
+	retired []*conn          // open for late answers only
+	beats   uint64
+	down    bool          // the last dial failed
+	changed chan struct{} // closed and replaced by notify
 }
 
 // New builds a link; nothing is dialled until Run.
@@ -73,59 +120,36 @@ func New(o Options) (*Mux, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	return &Mux{o: o, queue: make(chan *call, o.Queue), pending: map[string]*call{}, changed: make(chan struct{})}, nil
+	if o.Linger == 0 {
+		o.Linger = time.Minute
+	}
+	return &Mux{o: o, slots: make(chan struct{}, o.Conns), pending: map[string]*call{}, changed: make(chan struct{})}, nil
 }
 
-// call is one request under way.
+// call is one request under way. Its fields are guarded by Mux.mu.
 type call struct {
-	key   string
-	frame protocol.Frame
-	done  chan struct{} // closed by finish
-
-	mu     sync.Mutex
-	sent   bool // the writer has taken it: from here on its fate is in doubt
-	dead   bool // the caller has given up before that
-	ended  bool
-	on     *conn // over which it left
+	key    string
+	bytes  []byte
+	done   chan struct{} // closed by finish; a call that bounced gets a new one
+	on     *conn         // whose queue it is in, or over which it left
+	sent   bool          // the writer has taken it: from here on its fate is in doubt
 	answer *Answer
 	err    error
-}
-
-// take marks the call as sent unless the caller has given up.
-func (c *call) take(on *conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sent, c.on = !c.dead, on
-	return c.sent
-}
-
-// abandon reports whether the call may have been sent.
-func (c *call) abandon() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dead = !c.sent
-	return c.sent
-}
-
-func (c *call) finish(a *Answer, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended {
-		return
-	}
-	c.ended, c.answer, c.err = true, a, err
-	close(c.done)
 }
 
 // ErrKey reports a key that another call in flight uses.
 var ErrKey = errors.New("key is in flight already")
 
+// errBounced ends a call whose connection was lost before the call left.
+var errBounced = errors.New("connection lost before the call left")
+
 // Call sends a frame and waits for its reply. The error is a *pay.Fault.
 func (m *Mux) Call(ctx context.Context, key string, f protocol.Frame) (*Answer, error) {
-	c := &call{key: key, frame: f, done: make(chan struct{})}
-	if err := m.ready(ctx); err != nil {
-		return nil, &pay.Fault{Code: pay.CodeUnreachable, Err: err}
+	b, err := m.o.Request.Append(nil, f)
+	if err != nil {
+		return nil, &pay.Fault{Code: pay.CodeFormat, Err: err}
 	}
+	c := &call{key: key, bytes: b}
 	m.mu.Lock()
 	if m.pending[key] != nil {
 		m.mu.Unlock()
@@ -133,108 +157,216 @@ func (m *Mux) Call(ctx context.Context, key string, f protocol.Frame) (*Answer, 
 	}
 	m.pending[key] = c
 	m.mu.Unlock()
-	defer m.forget(c)
-	select {
-	case m.queue <- c:
-	case <-ctx.Done():
-		return nil, &pay.Fault{Code: pay.CodeUnreachable, Err: ctx.Err()}
-	}
-	select {
-	case <-c.done:
-	case <-ctx.Done():
-		if sent := c.abandon(); !sent {
+	defer m.free(key)
+	if m.o.Mode != Shared {
+		select {
+		case m.slots <- struct{}{}:
+			defer func() { <-m.slots }()
+		case <-ctx.Done():
 			return nil, &pay.Fault{Code: pay.CodeUnreachable, Err: ctx.Err()}
 		}
-		return nil, &pay.Fault{Code: pay.CodeUnknown, Sent: true, Err: ctx.Err()}
 	}
-	if c.err != nil {
-		return nil, c.fault()
-	}
-	return c.answer, nil
-}
-
-// fault says what the error of an ended call proves.
-func (c *call) fault() *pay.Fault {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.sent {
-		return &pay.Fault{Code: pay.CodeFormat, Err: c.err}
-	}
-	return &pay.Fault{Code: pay.CodeUnknown, Sent: true, Err: c.err}
-}
-
-// ready waits until a connection is up.
-func (m *Mux) ready(ctx context.Context) error {
 	for {
+		if err := m.place(ctx, c); err != nil {
+			return nil, &pay.Fault{Code: pay.CodeUnreachable, Err: fmt.Errorf("%s: not connected: %w", m.o.Name, err)}
+		}
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			m.giveUp(c, ctx.Err())
+		}
+		if !errors.Is(c.err, errBounced) {
+			return c.result()
+		}
+	}
+}
+
+func (m *Mux) free(key string) {
+	m.mu.Lock()
+	delete(m.pending, key)
+	m.mu.Unlock()
+}
+
+// result says what the end of a call proves.
+func (c *call) result() (*Answer, error) {
+	switch {
+	case c.err == nil:
+		return c.answer, nil
+	case c.sent:
+		return nil, &pay.Fault{Code: pay.CodeUnknown, Sent: true, Err: c.err}
+	}
+	return nil, &pay.Fault{Code: pay.CodeUnreachable, Err: c.err}
+}
+
+// finish ends a call once. Mux.mu is held.
+func (c *call) finish(a *Answer, err error) {
+	c.answer, c.err = a, err
+	close(c.done)
+}
+
+// giveUp ends a call that has not ended. If it has left, its key is spent on
+// its connection until the answer comes.
+func (m *Mux) giveUp(c *call, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-c.done:
+		return
+	default:
+	}
+	on := c.on
+	if i := slices.Index(on.queue, c); i >= 0 {
+		on.queue = slices.Delete(on.queue, i, i+1)
+		m.notify()
+	}
+	if c.sent {
+		delete(on.sent, c.key)
+		on.gone[c.key] = struct{}{}
+		if m.o.Mode != Shared || len(on.gone) >= maxGone {
+			m.retire(on)
+		}
+	}
+	c.finish(nil, err)
+}
+
+// place puts the call into the queue of a connection, when need be of a new
+// one.
+func (m *Mux) place(ctx context.Context, c *call) error {
+	for {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		m.mu.Lock()
-		up, changed := m.up, m.changed
-		m.mu.Unlock()
-		if up > 0 {
+		on, changed := m.pick(c.key), m.changed
+		if on != nil {
+			c.on, c.done, c.err = on, make(chan struct{}), nil
+			on.queue = append(on.queue, c)
+			m.mu.Unlock()
+			on.nudge()
 			return nil
+		}
+		dial := m.running && m.o.Mode != Shared
+		m.mu.Unlock()
+		if dial {
+			nc, err := m.o.Dial(ctx)
+			if err != nil {
+				m.failed(err)
+				return err
+			}
+			m.start(nc)
+			continue
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("%s: not connected: %w", m.o.Name, ctx.Err())
+			return ctx.Err()
 		}
 	}
 }
 
-func (m *Mux) forget(c *call) {
-	m.mu.Lock()
-	if m.pending[c.key] == c {
-		delete(m.pending, c.key)
+// pick returns the least busy connection that may take the key, nil when none
+// may now. When the key is spent on all of them it retires one, so that a fresh
+// one comes. Mux.mu is held.
+func (m *Mux) pick(key string) (best *conn) {
+	var spent *conn
+	fit := len(m.conns)
+	for _, c := range m.conns {
+		_, gone := c.gone[key]
+		switch {
+		case gone:
+			if fit--; spent == nil || c.load() < spent.load() {
+				spent = c
+			}
+		case m.o.Mode != Shared && c.load() > 0:
+		case len(c.queue) < m.o.Queue && (best == nil || c.load() < best.load()):
+			best = c
+		}
 	}
-	m.mu.Unlock()
-	c.mu.Lock()
-	on := c.on
-	c.mu.Unlock()
-	if on != nil {
-		on.forget(c)
+	if spent != nil && fit == 0 {
+		m.retire(spent)
 	}
+	return best
 }
 
-// Up returns how many connections are open.
+// notify wakes what waits for a connection. Mux.mu is held.
+func (m *Mux) notify() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// failed notes that a dial brought nothing.
+func (m *Mux) failed(err error) {
+	m.mu.Lock()
+	m.down = true
+	m.mu.Unlock()
+	m.o.Log.Warn("link down", "event", "QZ400", "link", m.o.Name, "err", err)
+}
+
+// Up returns how many connections are open and in service. A link that dials
+// for its calls and has none open counts as one, unless its last dial failed.
 func (m *Mux) Up() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.up
+	if m.o.Mode != Shared && len(m.conns) == 0 && m.running && !m.down {
+		return 1
+	}
+	return len(m.conns)
 }
 
-func (m *Mux) count(by int) {
-	m.mu.Lock()
-	m.up += by
-	close(m.changed)
-	m.changed = make(chan struct{})
-	m.mu.Unlock()
-}
-
-// Run keeps the connections open until ctx ends and returns after all of its
+// Run keeps the connections until ctx ends and returns after all of its
 // goroutines have.
 func (m *Mux) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
+	m.mu.Lock()
+	m.running = true
+	m.notify()
+	m.mu.Unlock()
+	var keeping sync.WaitGroup
 	for range m.o.Conns {
-		wg.Go(func() { m.keep(ctx) })
+		if m.o.Mode == Shared {
+			keeping.Go(func() { m.keep(ctx) })
+		}
 	}
-	wg.Wait()
+	<-ctx.Done()
+	keeping.Wait()
+	m.mu.Lock()
+	m.running = false
+	all := slices.Concat(m.conns, m.retired)
+	m.mu.Unlock()
+	for _, c := range all {
+		c.close(ctx.Err())
+	}
+	m.wg.Wait()
 	return nil
 }
 
-// keep dials, serves, and dials again with growing, jittered pauses.
+// keep dials, serves, and dials again: at once for a connection that retired,
+// else after growing, jittered pauses.
 func (m *Mux) keep(ctx context.Context) {
 	pause := m.o.Backoff
 	for ctx.Err() == nil {
-		c, err := m.o.Dial(ctx)
+		nc, err := m.o.Dial(ctx)
 		if err == nil {
-			pause = m.o.Backoff
-			m.count(+1)
-			err = m.serve(ctx, c)
-			m.count(-1)
+			c := m.start(nc)
+			select {
+			case <-c.left:
+			case <-ctx.Done():
+				return
+			}
+			m.mu.Lock()
+			heard, lost := c.heard, c.lost
+			m.mu.Unlock()
+			if heard {
+				pause = m.o.Backoff
+			}
+			if lost == nil {
+				continue
+			}
+			err = lost
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		m.o.Log.Warn("link down", "event", "QZ400", "link", m.o.Name, "err", err)
+		m.failed(err)
 		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
 		select {
 		case <-timer.C:

@@ -188,8 +188,13 @@ type number struct {
 	date  string // YYYYMMDD
 }
 
-// traces are the numbers that are given within a batch.
-const traces = 999_999
+// traces are the numbers that are given within a batch. Each day begins
+// dayStride numbers after the day before, so that an answer that is late beyond
+// the cut is not taken for that to a message of the new day.
+const (
+	traces    = 999_999
+	dayStride = 333_331
+)
 
 // numbers returns the numbers of a message and of the payment it belongs to,
 // whose terminal speaks.
@@ -199,6 +204,13 @@ func (a *Adapter) numbers(about string, req *pay.Request) (n, orig number, err e
 	}
 	orig, err = parse(req.Original.Serial)
 	return n, orig, err
+}
+
+// Numbers returns the batch and the trace under which the centre knows the
+// message with our serial, six digits each.
+func Numbers(serial string) (batch, trace string, err error) {
+	n, err := parse(serial)
+	return n.batch, n.trace, err
 }
 
 func parse(serial string) (number, error) {
@@ -213,7 +225,8 @@ func parse(serial string) (number, error) {
 	if err != nil || row == 0 {
 		return number{}, errors.New("serial: not one of ours")
 	}
-	return number{row: row, trace: fmt.Sprintf("%06d", row%traces+1), batch: fmt.Sprintf("%03d%03d", day.YearDay(), row/traces%1000), date: serial[:8]}, nil
+	start := uint64(day.Unix()/86400) * dayStride
+	return number{row: row, trace: fmt.Sprintf("%06d", (row+start)%traces+1), batch: fmt.Sprintf("%03d%03d", day.YearDay(), row/traces%1000), date: serial[:8]}, nil
 }
 
 // message dresses a request as one of the terminal's.

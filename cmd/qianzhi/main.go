@@ -60,6 +60,6 @@ func root() *cobra.Command {
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
 	c.AddCommand(serveCommand(), checkCommand(), demoCommand(), decodeCommand(), encodeCommand(), sendCommand(), reconCommand(), dayCommand(), statusCommand(),
-		specCommand(), simCommand(), journalCommand())
+		specCommand(), simCommand(), journalCommand(), keyCommand(), userCommand(), actsCommand())
 	return c
 }

@@ -12,7 +12,7 @@ import (
 	"qianzhi/cmd/internal/app"
 )
 
-const reconExits = "退出码: 0 平, 1 不平, 2 故障, 3 未齐, 4 拒收或存疑, 5 待核(仅 --strict), 6 另一对账正在进行; 多个渠道取最大者。"
+const reconExits = "退出码: 0 平, 1 不平, 2 故障, 3 未齐, 4 拒收或存疑, 5 待核(仅 --strict), 6 另一对账正在进行, 7 该日已复核; 多个渠道取最大者。"
 
 func reconCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -23,6 +23,7 @@ func reconCommand() *cobra.Command {
 			"  qianzhi recon show --config run/demo/qianzhi.yaml\n  tail -F run/demo/data/recon/live.log",
 	}
 	c.AddCommand(reconShow(), reconRun(), reconList(), reconDiff(), reconOpen(), reconStatus(), reconWait(), reconSpec(), reconDrill())
+	c.AddCommand(deskCommands()...)
 	return c
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"qianzhi/gateway/pay"
 	"qianzhi/reconcile"
+	"qianzhi/reconcile/desk"
 )
 
 // readSummary reads one version's result.
@@ -85,15 +86,15 @@ func reconStatus() *cobra.Command {
 			}
 			worst := 0
 			for _, h := range homes {
-				s, err := readSummary(filepath.Join(h, "latest"))
+				t, err := desk.Lay(h)
 				if err != nil {
 					return err
 				}
-				money := ""
+				s, money := &t.Summary, ""
 				if s.Exit < 2 {
 					money = fmt.Sprintf(" 差%s", pay.Amount(s.LongFen+s.ShortFen+s.AmtFen).Yuan())
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s r%d 待办%d%s 待核%d 遗留%d 未签 %s\n", s.Word, s.Channel, s.Day, s.Version, s.Todo, money, s.Pended, s.Carried, s.Why)
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s r%d 待办%d%s 待核%d 遗留%d %s %s\n", s.Word, s.Channel, s.Day, s.Version, s.Todo, money, s.Pended, s.Carried, signature(t), s.Why)
 				worst = max(worst, s.Exit)
 			}
 			return exitOf(worst, false)
@@ -115,12 +116,12 @@ func reconOpen() *cobra.Command {
 				return err
 			}
 			for _, h := range homes {
-				items, err := readItems(filepath.Join(h, "latest"), "open.jsonl")
+				t, err := desk.Lay(h)
 				if err != nil {
 					return err
 				}
-				for i := range items {
-					it := &items[i]
+				for i := range t.Open {
+					it := &t.Open[i]
 					from := ""
 					if it.From != 0 {
 						from = " 来自 " + it.From.String()
@@ -128,8 +129,8 @@ func reconOpen() *cobra.Command {
 					if it.Due != 0 {
 						from += " 到期 " + it.Due.String()
 					}
-					fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s %s %s %s 流水 %s 银行 %s%s\n", it.ID(), filepath.Base(h), it.Grade, it.Code, it.Name, it.Size().Yuan(),
-						orNone(it.Serial()), orNone(it.Key()), from)
+					fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s %s %s %s 流水 %s 银行 %s%s %s\n", it.ID(), filepath.Base(h), it.Grade, it.Code, it.Name, it.Size().Yuan(),
+						orNone(it.Serial()), orNone(it.Key()), from, t.Standing(it))
 				}
 			}
 			return nil

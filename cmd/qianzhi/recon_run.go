@@ -18,6 +18,7 @@ import (
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol/secure"
 	"qianzhi/reconcile"
+	"qianzhi/reconcile/desk"
 )
 
 type reconRunFlags struct {
@@ -166,6 +167,21 @@ func readKeys(list []string) (secure.Keys, error) {
 	return keys, nil
 }
 
+// closed refuses a day all of whose channels are countersigned.
+func (o *reconRunFlags) closed(day pay.Day) error {
+	r := reports{file: o.file, day: day.String()}
+	homes, err := r.latest()
+	if err != nil {
+		return nil // there is no report yet
+	}
+	for _, h := range homes {
+		if is, err := desk.IsClosed(h); err != nil || !is {
+			return err
+		}
+	}
+	return &exitError{code: 7, err: reconcile.ErrClosed}
+}
+
 // daemon asks the running daemon.
 func (o *reconRunFlags) daemon(cmd *cobra.Command, day pay.Day) error {
 	if o.file == "" {
@@ -173,6 +189,9 @@ func (o *reconRunFlags) daemon(cmd *cobra.Command, day pay.Day) error {
 	}
 	client, err := daemon(o.file)
 	if err != nil {
+		return err
+	}
+	if err := o.closed(day); err != nil {
 		return err
 	}
 	runs, err := client.Reconcile(cmd.Context(), day)

@@ -68,5 +68,5 @@ func setUp(file string) (*app.Config, *slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(c.Node.LogLevel)); err != nil {
 		return nil, nil, err
 	}
-	return c, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
+	return c, app.NewLog(os.Stderr, level), nil
 }

@@ -1,14 +1,15 @@
 // Package admin is the daemon's own door: health and metrics for machines, and
-// the few orders that people give. Orders are taken on a unix socket that only
-// the daemon's user can open; health and metrics also on a loopback address.
+// the few orders that people give. On a unix socket that only the daemon's user
+// can open that user gives them; on an address, which is a loopback one unless
+// it has TLS, users who have logged in do. Every order is recorded before it is
+// obeyed.
 package admin
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,7 +19,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
+	"qianzhi/gateway/access"
+	"qianzhi/gateway/limit"
 	"qianzhi/gateway/pay"
 )
 
@@ -75,7 +79,8 @@ type Link struct {
 	Rejected uint64 `json:"rejected"` // frames that were not understood or not believed
 	Busy     uint64 `json:"busy"`     // frames that found no place
 	Panics   uint64 `json:"panics"`
-	Conns    int    `json:"connections"` // open now that carry requests; always 0 for HTTP
+	Conns    int    `json:"connections"` // open now that carry requests
+	Refused  uint64 `json:"refused"`     // connections that were not admitted
 
 	Dial       string `json:"dial,omitempty"`       // the bank's address that we dial for requests
 	ReplyAddr  string `json:"reply_addr,omitempty"` // where response connections are taken, or what we dial for them
@@ -97,28 +102,44 @@ type Sample struct {
 	Labels     [][2]string
 }
 
+// Done is an administrative act as the journal has it.
+type Done struct {
+	Day pay.Day   `json:"day"` // of the log
+	Row uint64    `json:"row"`
+	At  time.Time `json:"at"`
+	access.Act
+}
+
 // Options are the parts of the door.
 type Options struct {
-	Socket  string // path of the unix socket
-	Listen  string // loopback address for health and metrics; empty: none
-	Control Control
-	Status  func() Status
-	Samples func() []Sample
-	Log     *slog.Logger
+	Socket   string      // path of the unix socket
+	Listen   string      // address for health, metrics and, with Users, orders; empty: none
+	TLS      *tls.Config // of Listen; without it that is a loopback address
+	Control  Control
+	Audit    access.Audit
+	Users    *access.Directory // nil: nobody can log in
+	Sessions *access.Sessions  // with Users
+	Acts     func(ctx context.Context, day pay.Day) ([]Done, error)
+	Status   func() Status
+	Samples  func() []Sample
+	Log      *slog.Logger
 }
 
 // Check reports the first option that cannot work.
 func (o *Options) Check() error {
 	switch {
-	case o.Socket == "" || o.Control == nil || o.Status == nil || o.Samples == nil || o.Log == nil:
+	case o.Socket == "" || o.Control == nil || o.Audit == nil || o.Status == nil || o.Samples == nil || o.Log == nil:
 		return errors.New("admin: a part is missing")
-	case o.Listen != "" && !loopback(o.Listen):
-		return fmt.Errorf("admin: listen: %s is not a loopback address", o.Listen)
+	case o.Users != nil && (o.Sessions == nil || o.Acts == nil):
+		return errors.New("admin: users need sessions and acts")
+	case o.Listen != "" && o.TLS == nil && !Loopback(o.Listen):
+		return fmt.Errorf("admin: listen: %s is not a loopback address and has no TLS", o.Listen)
 	}
 	return nil
 }
 
-func loopback(addr string) bool {
+// Loopback reports whether an address can be reached from this machine only.
+func Loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	ip := net.ParseIP(host)
 	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
@@ -128,16 +149,19 @@ func loopback(addr string) bool {
 type Server struct {
 	o        Options
 	draining atomic.Bool
-	orders   *http.Server
-	watch    *http.Server
+	logins   *limit.Bucket
+	local    *http.Server
+	web      *http.Server
 	socket   net.Listener
 	tcp      net.Listener
 }
 
 // limits of every request.
 const (
-	maxBody = 64 << 10
-	patient = 10 * time.Second // for a request to arrive
+	maxBody   = 64 << 10
+	maxHeader = 16 << 10
+	maxConns  = 64
+	patient   = 10 * time.Second // for a request to arrive, for an answer to leave
 )
 
 // New opens the socket and, if asked for, the loopback address. Nothing is
@@ -146,7 +170,7 @@ func New(o Options) (*Server, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	s := &Server{o: o}
+	s := &Server{o: o, logins: logins()}
 	_ = os.Remove(o.Socket) // of a process that was killed; a living one holds the journal's lock
 	var err error
 	if s.socket, err = net.Listen("unix", o.Socket); err != nil {
@@ -155,34 +179,58 @@ func New(o Options) (*Server, error) {
 	if err := os.Chmod(o.Socket, 0o600); err != nil {
 		return nil, errors.Join(err, s.socket.Close())
 	}
-	s.orders = s.server(true)
+	s.local = s.server(true)
 	if o.Listen != "" {
-		if s.tcp, err = net.Listen("tcp", o.Listen); err != nil {
+		if s.tcp, err = s.listen(); err != nil {
 			return nil, errors.Join(fmt.Errorf("admin: %w", err), s.socket.Close())
 		}
-		s.watch = s.server(false)
+		s.web = s.server(false)
 	}
 	return s, nil
 }
 
-func (s *Server) server(orders bool) *http.Server {
+func (s *Server) listen() (net.Listener, error) {
+	ln, err := net.Listen("tcp", s.o.Listen)
+	if err != nil {
+		return nil, err
+	}
+	ln = netutil.LimitListener(ln, maxConns)
+	if s.o.TLS != nil {
+		ln = tls.NewListener(ln, s.o.TLS)
+	}
+	return ln, nil
+}
+
+// server builds the server of the socket or of the address.
+func (s *Server) server(unix bool) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collector{s.o.Samples})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	if orders {
-		mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.say(w, http.StatusOK, s.o.Status()) })
-		mux.HandleFunc("POST /v1/day/cut", s.cut)
-		mux.HandleFunc("POST /v1/recon/run", s.reconcile)
-		mux.HandleFunc("POST /v1/journal/note", s.note)
+	mux.Handle("GET /metrics", http.TimeoutHandler(promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), patient, ""))
+	if unix || s.o.Users != nil {
+		for _, o := range s.orders() {
+			mux.HandleFunc(o.pattern, s.guarded(o, unix))
+		}
 	}
-	return &http.Server{Handler: http.MaxBytesHandler(mux, maxBody), ReadTimeout: patient, ReadHeaderTimeout: patient, IdleTimeout: time.Minute,
-		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug)}
+	if s.o.Users != nil {
+		mux.HandleFunc("POST /v1/login", s.login)
+		mux.HandleFunc("POST /v1/logout", s.logout)
+		mux.HandleFunc("GET /v1/me", s.me)
+		mux.HandleFunc("POST /v1/me/password", s.own)
+	}
+	var h http.Handler = mux
+	if unix {
+		mux.HandleFunc("POST /v1/journal/note", s.note)
+	} else {
+		h = s.shield(mux)
+	}
+	return &http.Server{Handler: http.MaxBytesHandler(h, maxBody), ReadTimeout: patient, ReadHeaderTimeout: patient, IdleTimeout: time.Minute,
+		MaxHeaderBytes: maxHeader, ConnContext: known, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug)}
 }
 
-// Addr returns the loopback address, "" when there is none.
+// Addr returns the address that was bound, "" when there is none.
 func (s *Server) Addr() string {
 	if s.tcp == nil {
 		return ""
@@ -199,9 +247,9 @@ func (s *Server) Run(ctx context.Context) error {
 		srv *http.Server
 		ln  net.Listener
 	}
-	doors := []door{{s.orders, s.socket}}
-	if s.watch != nil {
-		doors = append(doors, door{s.watch, s.tcp})
+	doors := []door{{s.local, s.socket}}
+	if s.web != nil {
+		doors = append(doors, door{s.web, s.tcp})
 	}
 	ended := make(chan error, len(doors))
 	for _, d := range doors {
@@ -227,109 +275,6 @@ func (s *Server) Run(ctx context.Context) error {
 		err = errors.Join(err, <-ended)
 	}
 	return err
-}
-
-func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
-	st := s.o.Status()
-	code := http.StatusOK
-	for _, p := range st.Problems {
-		if p.Fatal {
-			code = http.StatusServiceUnavailable
-		}
-	}
-	s.say(w, code, map[string]any{"problems": st.Problems})
-}
-
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	if s.draining.Load() {
-		s.say(w, http.StatusServiceUnavailable, map[string]any{"problems": []Problem{{Part: "daemon", Text: "正在停止", Fatal: true}}})
-		return
-	}
-	s.health(w, r)
-}
-
-// order is the body of an order.
-type order struct {
-	Day string `json:"day"` // YYYYMMDD
-}
-
-func (s *Server) cut(w http.ResponseWriter, r *http.Request) {
-	day, ok := s.day(w, r)
-	if !ok {
-		return
-	}
-	s.o.Log.Info("day cut ordered", "event", "QZ132", "next", day.String())
-	if err := s.o.Control.Cut(context.WithoutCancel(r.Context()), day); err != nil {
-		s.fail(w, http.StatusConflict, err)
-		return
-	}
-	s.say(w, http.StatusOK, s.o.Status())
-}
-
-func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) {
-	day, ok := s.day(w, r)
-	if !ok {
-		return
-	}
-	runs, err := s.o.Control.Reconcile(context.WithoutCancel(r.Context()), day)
-	if err != nil {
-		s.fail(w, http.StatusConflict, err)
-		return
-	}
-	s.say(w, http.StatusOK, runs)
-}
-
-// note takes an act that people answer for; it is done only after the note is
-// durable.
-func (s *Server) note(w http.ResponseWriter, r *http.Request) {
-	var n struct {
-		Text string `json:"text"`
-	}
-	if err := decode(r, &n); err != nil || n.Text == "" {
-		s.fail(w, http.StatusBadRequest, errors.Join(err, errors.New("want a text")))
-		return
-	}
-	if err := s.o.Control.Note(r.Context(), n.Text); err != nil {
-		s.fail(w, http.StatusServiceUnavailable, err)
-		return
-	}
-	s.say(w, http.StatusOK, struct{}{})
-}
-
-// decode reads the body of an order to its end.
-func decode(r *http.Request, into any) error {
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return err
-	}
-	_, err := io.Copy(io.Discard, r.Body)
-	return err
-}
-
-func (s *Server) day(w http.ResponseWriter, r *http.Request) (pay.Day, bool) {
-	var o order
-	err := decode(r, &o)
-	var day pay.Day
-	if err == nil {
-		day, err = pay.ParseDay(o.Day)
-	}
-	if err != nil {
-		s.fail(w, http.StatusBadRequest, err)
-	}
-	return day, err == nil
-}
-
-func (s *Server) fail(w http.ResponseWriter, code int, err error) {
-	s.say(w, code, map[string]string{"error": err.Error()})
-}
-
-func (s *Server) say(w http.ResponseWriter, code int, v any) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(code)
-	if err := json.NewEncoder(w).Encode(v); err != nil {
-		s.o.Log.Debug("admin: asker is gone", "err", err)
-	}
 }
 
 // collector turns the samples of the moment into the metrics page.

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"qianzhi/gateway/access"
 	"qianzhi/gateway/pay"
 )
 
@@ -22,7 +24,9 @@ type boss struct {
 	mu    sync.Mutex
 	cuts  []pay.Day
 	notes []string
+	acts  []access.Act
 	err   error
+	deaf  error // of the record
 }
 
 func (b *boss) Note(_ context.Context, text string) error {
@@ -43,6 +47,14 @@ func (b *boss) Reconcile(context.Context, pay.Day) ([]Run, error) {
 	return []Run{{Channel: "B1", Verdict: "平"}}, b.err
 }
 
+// Record takes the acts of the same person.
+func (b *boss) Record(_ context.Context, a access.Act) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.acts = append(b.acts, a)
+	return b.deaf
+}
+
 type bench struct {
 	t      *testing.T
 	s      *Server
@@ -56,7 +68,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, socket: filepath.Join(t.TempDir(), "admin.sock")}
 	var err error
-	b.s, err = New(Options{Socket: b.socket, Listen: "127.0.0.1:0", Control: &b.boss, Log: slog.New(slog.DiscardHandler),
+	b.s, err = New(Options{Socket: b.socket, Listen: "127.0.0.1:0", Control: &b.boss, Audit: &b.boss, Log: slog.New(slog.DiscardHandler),
 		Status: func() Status { b.mu.Lock(); defer b.mu.Unlock(); return b.status },
 		Samples: func() []Sample {
 			return []Sample{{Name: "qianzhi_test_total", Help: "of this test", Counter: true, Value: 7, Labels: [][2]string{{"link", "pos"}}}}
@@ -162,9 +174,20 @@ func TestOrders(t *testing.T) {
 	if code, _ := b.call(true, http.MethodPost, "/v1/journal/note", `{"text":""}`); code != http.StatusBadRequest {
 		t.Errorf("an empty note: got %d", code)
 	}
+	if n := len(b.boss.acts); n != 2 || b.boss.acts[0].What != "day.cut" || b.boss.acts[0].By != fmt.Sprintf("os:%d", os.Getuid()) {
+		t.Errorf("recorded %+v", b.boss.acts)
+	}
+	b.boss.deaf = errors.New("journal is full")
+	if code, text := b.call(true, http.MethodPost, "/v1/day/cut", `{"day":"20261122"}`); code != http.StatusServiceUnavailable || len(b.boss.cuts) != 1 {
+		t.Errorf("an order that could not be recorded: got %d %s, %v", code, text, b.boss.cuts)
+	}
+	b.boss.deaf = nil
 	b.boss.err = errors.New("20261121 is running")
 	if code, text := b.call(true, http.MethodPost, "/v1/day/cut", `{"day":"20261121"}`); code != http.StatusConflict || !strings.Contains(text, "is running") {
 		t.Errorf("got %d %s", code, text)
+	}
+	if a := b.boss.acts[len(b.boss.acts)-1]; a.Failed != "20261121 is running" {
+		t.Errorf("a failure is recorded as %+v", a)
 	}
 }
 
@@ -187,7 +210,7 @@ func TestOrdersAreForTheSocketOnly(t *testing.T) {
 }
 
 func TestOnlyLoopback(t *testing.T) {
-	o := Options{Socket: filepath.Join(t.TempDir(), "s"), Control: &boss{}, Status: func() Status { return Status{} }, Samples: func() []Sample { return nil },
+	o := Options{Socket: filepath.Join(t.TempDir(), "s"), Control: &boss{}, Audit: &boss{}, Status: func() Status { return Status{} }, Samples: func() []Sample { return nil },
 		Log: slog.New(slog.DiscardHandler)}
 	for _, addr := range []string{"0.0.0.0:0", ":7090", "10.0.0.1:7090", "example.com:1", "nonsense"} {
 		o.Listen = addr

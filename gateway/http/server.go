@@ -12,10 +12,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
-	"golang.org/x/net/netutil"
-
+	"qianzhi/gateway/limit"
 	"qianzhi/protocol"
 )
 
@@ -38,14 +38,20 @@ type Options struct {
 	Addr     string
 	Handler  Handler
 	Headers  []Header
-	Type     string        // content type of requests and replies
-	MaxBody  int64         // bytes of one request body
-	InFlight int           // requests being answered at once
-	Conns    int           // connections at once
+	Type     string // content type of requests and replies
+	MaxBody  int64  // bytes of one request body
+	InFlight int    // requests being answered at once
+	Conns    int    // connections at once; those beyond it are closed
+	Allow    []netip.Prefix
+	PerIP    int           // connections of one address at once; 0: as many as Conns
+	Rate     limit.Rate    // requests that are answered; those beyond it are refused properly
 	Read     time.Duration // for the whole request to arrive
+	Header   time.Duration // for its head to arrive, a TLS handshake before it; 0: Read
 	Idle     time.Duration // of a kept connection
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Secure makes a connection a secure one; nil: it is plain.
+	Secure func(net.Conn) net.Conn
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Check reports the first option that cannot work.
@@ -53,7 +59,10 @@ func (o *Options) Check() error {
 	if o.MaxBody <= 0 || o.InFlight <= 0 || o.Conns <= 0 || o.Read <= 0 || o.Idle <= 0 {
 		return errors.New("http: max_body, in_flight, conns, read and idle must be positive")
 	}
-	return nil
+	if o.PerIP < 0 || o.Header < 0 {
+		return errors.New("http: per_ip and header must not be negative")
+	}
+	return o.Rate.Check()
 }
 
 // Server is one listener.
@@ -61,14 +70,24 @@ type Server struct {
 	o     Options
 	srv   *http.Server
 	slots chan struct{}
+	rate  *limit.Bucket
+	door  *limit.Door // nil without a listener of our own
+	said  *limit.Bucket
 	ln    net.Listener
 }
+
+// write is how long a peer may take to read an answer.
+const write = 10 * time.Second
 
 // NewHandler builds what answers requests, for a server of somebody else's.
 func NewHandler(o Options) (http.Handler, error) { return unbound(o) }
 
 func unbound(o Options) (*Server, error) {
-	return &Server{o: o, slots: make(chan struct{}, max(0, o.InFlight))}, o.Check()
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	return &Server{o: o, slots: make(chan struct{}, o.InFlight), rate: limit.NewBucket(o.Rate, o.Now),
+		said: limit.NewBucket(limit.Rate{Events: 10, Per: time.Second}, time.Now)}, nil
 }
 
 // New binds the address; nothing is accepted until Run.
@@ -77,15 +96,52 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.door, err = limit.NewDoor(limit.DoorOptions{Allow: o.Allow, PerIP: o.PerIP, All: o.Conns}); err != nil {
+		return nil, err
+	}
 	ln, err := net.Listen("tcp", o.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	s.ln = netutil.LimitListener(ln, o.Conns)
-	s.srv = &http.Server{Handler: s, ReadTimeout: o.Read, ReadHeaderTimeout: o.Read, IdleTimeout: o.Idle,
+	s.ln = limit.Listen(ln, s.door, s.refused)
+	if o.Secure != nil {
+		s.ln = secure{s.ln, o.Secure}
+	}
+	head := o.Header
+	if head == 0 {
+		head = o.Read
+	}
+	s.srv = &http.Server{Handler: s, ReadTimeout: o.Read, ReadHeaderTimeout: head, IdleTimeout: o.Idle,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)}
 	return s, nil
 }
+
+func (s *Server) refused(from net.Addr, why limit.Why) {
+	if s.said.Take() {
+		s.o.Log.Warn("connection refused", "event", "QZ230", "addr", s.o.Addr, "peer", from.String(), "why", why.String())
+	}
+}
+
+// secure wraps each connection; net/http does the handshake on its goroutine.
+type secure struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
+
+// Accept returns the next connection.
+func (s secure) Accept() (net.Conn, error) {
+	c, err := s.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return s.wrap(c), nil
+}
+
+// Up returns how many connections are open.
+func (s *Server) Up() int { return s.door.Open() }
+
+// Refused returns how many connections were refused.
+func (s *Server) Refused() limit.Refused { return s.door.Refused() }
 
 // Addr returns the bound address.
 func (s *Server) Addr() string { return s.ln.Addr().String() }
@@ -126,6 +182,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	f, err := s.answer(context.WithoutCancel(r.Context()), in)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(write)) // a recorder in tests has none
 	if err != nil {
 		s.fail(w, http.StatusBadRequest, err)
 		return
@@ -153,6 +210,9 @@ func (s *Server) unread(w http.ResponseWriter, r *http.Request, body []byte, err
 }
 
 func (s *Server) answer(ctx context.Context, in protocol.Inbound) (protocol.Frame, error) {
+	if !s.rate.Take() {
+		return s.o.Handler.Refuse(ctx, in)
+	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()

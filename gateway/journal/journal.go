@@ -13,20 +13,21 @@ import (
 // Operations that write return after Run has committed them, so Run must be
 // running; its end closes the journal.
 type Journal struct {
-	o      Options
-	store  Store
-	lock   *os.File
-	tokens *tokens
-	keys   *keyring
-	reads  readers
-	olds   oldTables
-	loc    *time.Location // of all times given out
-	wake   chan struct{}  // to the writer: something is queued
-	tidy   chan pay.Day   // to the keeper: enough was committed
-	closed chan struct{}  // to the indexer: a log was closed
-	snap   chan struct{}  // to the indexer: a snapshot is due
-	seg    chan struct{}  // to the indexer: a segment's rows are there
-	w      writing        // belongs to the writer
+	o       Options
+	store   Store
+	lock    *os.File
+	tokens  *tokens
+	keys    *keyring
+	reads   readers
+	olds    oldTables
+	loc     *time.Location // of all times given out
+	wake    chan struct{}  // to the writer: something is queued
+	tidy    chan pay.Day   // to the keeper: enough was committed
+	closed  chan struct{}  // to the indexer: a log was closed
+	snap    chan struct{}  // to the indexer: a snapshot is due
+	seg     chan struct{}  // to the indexer: a segment's rows are there
+	w       writing        // belongs to the writer
+	refused *refused
 
 	mu      sync.Mutex // guards what follows; never held across I/O or waits
 	mem     memory

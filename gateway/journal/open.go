@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"qianzhi/gateway/pay"
 )
@@ -33,7 +34,10 @@ func Open(ctx context.Context, store Store, o Options, today pay.Day) (*Journal,
 		filling: newBatch(), mem: newMemory()}
 	j.reads = readers{store: store, open: map[pay.Day]*shared{}}
 	j.olds = oldTables{proved: map[pay.Day]bool{}}
-	if j.days, err = store.Days(ctx); err == nil {
+	if j.refused, err = openRefused(o.Dir, time.Duration(o.DupDays)*24*time.Hour, o.Now); err == nil {
+		j.days, err = store.Days(ctx)
+	}
+	if err == nil {
 		if n := len(j.days); n > 0 {
 			err = j.resume(ctx, j.days[n-1])
 		} else {
@@ -64,6 +68,9 @@ func (j *Journal) close() error {
 	var err error
 	if j.w.w != nil {
 		err = j.w.w.Close()
+	}
+	if j.refused != nil {
+		err = errors.Join(err, j.refused.f.Close())
 	}
 	return errors.Join(err, j.reads.close(), j.lock.Close())
 }

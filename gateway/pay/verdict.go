@@ -59,6 +59,8 @@ const (
 	CodeClosed           // day end, not trading
 	CodeReconciling      // the day is being reconciled
 	CodeNoRoute          // no utility for this account
+	CodeFrequent         // more payments in a time than the customer or the sender may make
+	CodeTerminal         // terminal or merchant not registered, or disabled
 	codes
 )
 
@@ -94,6 +96,8 @@ var codeTable = [codes][3]string{
 	CodeClosed:      {"closed", "系统日终", "closed for day end"},
 	CodeReconciling: {"reconciling", "正在对账", "reconciliation running"},
 	CodeNoRoute:     {"no-route", "无对应供电单位", "no utility for this account"},
+	CodeFrequent:    {"frequent", "缴费过于频繁,请稍后再缴", "too many payments, pay later"},
+	CodeTerminal:    {"terminal", "终端或商户未登记或已停用", "terminal or merchant not registered or disabled"},
 }
 
 // String returns the configuration name.

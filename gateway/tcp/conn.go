@@ -2,8 +2,11 @@ package tcp
 
 import (
 	"context"
+	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/panjf2000/gnet/v2"
 
@@ -15,15 +18,28 @@ import (
 type conn struct {
 	c    gnet.Conn
 	s    *Server
+	from net.Addr
 	peer string
 
-	parked bool // a frame found no place; of the event loop
+	parked bool         // a frame found no place; of the event loop
+	since  atomic.Int64 // when the frame that is arriving began, in ns; 0: none is
 
 	mu     sync.Mutex
 	out    []byte
 	queued bool // a write task is scheduled
 	busy   int  // frames under way
 	closed bool
+}
+
+// arrives notes whether part of a frame is in the buffer; a frame that began
+// before goes on unless one was taken meanwhile.
+func (k *conn) arrives(part, taken bool) {
+	switch {
+	case !part:
+		k.since.Store(0)
+	case taken || k.since.Load() == 0:
+		k.since.Store(time.Now().UnixNano())
+	}
 }
 
 // start hands a frame to a goroutine and reports false when there is no place:

@@ -1,6 +1,10 @@
 package tcp
 
-import "sync"
+import (
+	"sync"
+
+	"qianzhi/gateway/limit"
+)
 
 // place is where a frame was admitted to.
 type place uint8
@@ -26,10 +30,16 @@ type gate struct {
 	waiting  map[waiter]bool // connections with frames that found no place
 
 	maxWork, maxRefuse int
+	rate               *limit.Bucket // nil: any
 }
 
-func newGate(work, refuse int) *gate {
-	g := &gate{maxWork: work, maxRefuse: refuse, waiting: map[waiter]bool{}}
+// newGate builds a gate. Where there is a rate, what is beyond it has to be
+// refused somewhere.
+func newGate(o *Options) *gate {
+	g := &gate{maxWork: o.InFlight, maxRefuse: o.Refusals, waiting: map[waiter]bool{}, rate: limit.NewBucket(o.Rate, o.Now)}
+	if g.rate != nil {
+		g.maxRefuse = max(1, g.maxRefuse)
+	}
 	g.idle = sync.NewCond(&g.mu)
 	return g
 }
@@ -41,7 +51,7 @@ func (g *gate) admit(k waiter) place {
 	switch {
 	case g.draining:
 		return noPlace
-	case g.work < g.maxWork:
+	case g.work < g.maxWork && g.rate.Take():
 		g.work++
 		delete(g.waiting, k)
 		return workPlace

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
 
+	"qianzhi/gateway/limit"
 	"qianzhi/protocol"
 )
 
@@ -36,6 +39,10 @@ type Options struct {
 	Conns    int             // connections at once
 	MaxOut   int             // unsent reply bytes of a connection before it is closed
 	Ordered  bool            // one frame at a time per connection, replies in order
+	Allow    []netip.Prefix  // who may connect; empty: anybody
+	PerIP    int             // connections of one address at once; 0: as many as Conns
+	Rate     limit.Rate      // frames that are answered; those beyond it are refused properly
+	Slow     time.Duration   // for a frame that has begun to arrive whole; 0: any
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -45,10 +52,17 @@ func (o *Options) Check() error {
 	switch {
 	case o.MaxFrame <= 0 || o.InFlight <= 0 || o.Refusals < 0 || o.Conns <= 0 || o.MaxOut <= 0:
 		return errors.New("tcp: max_frame, in_flight, conns and max_out must be positive")
+	case o.PerIP < 0 || o.Slow < 0:
+		return errors.New("tcp: per_ip and slow must not be negative")
 	case o.Handler == nil || o.Request == nil || o.Reply == nil || o.Now == nil || o.Log == nil:
 		return errors.New("tcp: a part is missing")
 	}
-	return nil
+	return o.Rate.Check()
+}
+
+// door builds what admits connections.
+func (o *Options) door() (*limit.Door, error) {
+	return limit.NewDoor(limit.DoorOptions{Allow: o.Allow, PerIP: o.PerIP, All: o.Conns})
 }
 
 // Server is one listener.
@@ -57,17 +71,29 @@ type Server struct {
 	o     Options
 	eng   gnet.Engine
 	gate  *gate
-	conns atomic.Int64
+	door  *limit.Door
+	said  *limit.Bucket // log lines of refused connections
 	addr  atomic.Pointer[string]
 	ready chan struct{}
+
+	mu    sync.Mutex
+	conns map[*conn]bool
 }
+
+// complaints bounds log lines that a peer can cause; what is not logged is
+// counted all the same.
+var complaints = limit.Rate{Events: 10, Per: time.Second}
 
 // New builds a listener that is not yet open.
 func New(o Options) (*Server, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	return &Server{o: o, gate: newGate(o.InFlight, o.Refusals), ready: make(chan struct{})}, nil
+	door, err := o.door()
+	if err != nil {
+		return nil, err
+	}
+	return &Server{o: o, gate: newGate(&o), door: door, said: limit.NewBucket(complaints, time.Now), ready: make(chan struct{}), conns: map[*conn]bool{}}, nil
 }
 
 // Ready is closed once the listener accepts connections.
@@ -82,7 +108,10 @@ func (s *Server) Addr() string {
 }
 
 // Up returns how many connections are open.
-func (s *Server) Up() int { return int(s.conns.Load()) }
+func (s *Server) Up() int { return s.door.Open() }
+
+// Refused returns how many connections were refused.
+func (s *Server) Refused() limit.Refused { return s.door.Refused() }
 
 // Run listens until ctx ends, then refuses new frames, waits for the admitted
 // ones, lets their replies leave and closes. It returns after all of that.
@@ -101,7 +130,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}()
 	err := gnet.Run(s, "tcp://"+s.o.Addr, gnet.WithNumEventLoop(1), gnet.WithReuseAddr(true),
-		gnet.WithTCPKeepAlive(time.Minute), gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogger(quiet{s.o.Log}),
+		gnet.WithTCPKeepAlive(time.Minute), gnet.WithTCPNoDelay(gnet.TCPNoDelay), gnet.WithLogger(quiet{s.o.Log}), gnet.WithTicker(s.o.Slow > 0),
 		gnet.WithLogLevel(logging.ErrorLevel))
 	end()
 	if err != nil {
@@ -129,22 +158,59 @@ func (s *Server) OnBoot(eng gnet.Engine) gnet.Action {
 
 // OnOpen admits a connection or closes it at once.
 func (s *Server) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
-	if s.conns.Add(1) > int64(s.o.Conns) {
-		s.o.Log.Warn("connection refused, limit reached", "event", "QZ230", "peer", c.RemoteAddr().String())
+	from := c.RemoteAddr()
+	if why := s.door.Enter(from); why != limit.Admitted {
+		complain(&s.o, s.said, from, why)
 		return nil, gnet.Close
 	}
-	c.SetContext(&conn{c: c, s: s, peer: c.RemoteAddr().String()})
+	k := &conn{c: c, s: s, from: from, peer: from.String()}
+	c.SetContext(k)
+	s.mu.Lock()
+	s.conns[k] = true
+	s.mu.Unlock()
 	return nil, gnet.None
+}
+
+func complain(o *Options, said *limit.Bucket, from net.Addr, why limit.Why) {
+	if said.Take() {
+		o.Log.Warn("connection refused", "event", "QZ230", "addr", o.Addr, "peer", from.String(), "why", why.String())
+	}
 }
 
 // OnClose forgets a connection; answers under way go on and are journaled.
 func (s *Server) OnClose(c gnet.Conn, _ error) gnet.Action {
-	s.conns.Add(-1)
 	if k, ok := c.Context().(*conn); ok {
+		s.mu.Lock()
+		delete(s.conns, k)
+		s.mu.Unlock()
+		s.door.Leave(k.from)
 		k.close()
 	}
 	return gnet.None
 }
+
+// OnTick closes connections whose frame has been arriving for too long. It runs
+// on a goroutine of its own.
+func (s *Server) OnTick() (time.Duration, gnet.Action) {
+	late := time.Now().Add(-s.o.Slow).UnixNano()
+	var slow []*conn
+	s.mu.Lock()
+	for k := range s.conns {
+		if at := k.since.Load(); at != 0 && at < late {
+			slow = append(slow, k)
+		}
+	}
+	s.mu.Unlock()
+	for _, k := range slow {
+		s.o.Handler.Garbage(context.Background(), k.peer, nil, errLate)
+		if err := k.c.Close(); err != nil {
+			s.o.Log.Debug("slow connection was gone already", "peer", k.peer, "err", err)
+		}
+	}
+	return max(s.o.Slow/4, 10*time.Millisecond), gnet.None
+}
+
+var errLate = errors.New("the frame did not arrive in time")
 
 // OnTraffic cuts the frames that have arrived and hands over those that find a
 // place. It runs on the event loop and never blocks.
@@ -157,7 +223,8 @@ func (s *Server) OnTraffic(c gnet.Conn) gnet.Action {
 	if err != nil || len(buf) == 0 {
 		return gnet.None
 	}
-	used, verdict := s.cut(k, buf)
+	used, part, verdict := s.cut(k, buf)
+	k.arrives(part, used > 0)
 	if used > 0 {
 		if _, err := c.Discard(used); err != nil {
 			return gnet.Close
@@ -172,23 +239,24 @@ func (s *Server) OnTraffic(c gnet.Conn) gnet.Action {
 
 var errFlood = errors.New("more frames waiting than the link allows")
 
-// cut hands over the whole frames of buf and returns how many bytes they took.
-func (s *Server) cut(k *conn, buf []byte) (used int, verdict gnet.Action) {
+// cut hands over the whole frames of buf and returns how many bytes they took,
+// and whether part of a frame is left.
+func (s *Server) cut(k *conn, buf []byte) (used int, part bool, verdict gnet.Action) {
 	for used < len(buf) {
 		f, n, err := s.o.Request.Next(buf[used:])
 		if err != nil {
 			s.o.Handler.Garbage(context.Background(), k.peer, head(buf[used:]), err)
-			return used, gnet.Close
+			return used, false, gnet.Close
 		}
 		if n == 0 {
-			break
+			return used, true, gnet.None
 		}
 		if f.Body != nil && !k.start(f) {
 			break
 		}
 		used += n
 	}
-	return used, gnet.None
+	return used, false, gnet.None
 }
 
 func head(b []byte) []byte { return append([]byte(nil), b[:min(len(b), 64)]...) }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"qianzhi/gateway/limit"
 )
 
 // StreamOptions are the parts and limits of a link that is not an ordinary
@@ -33,6 +35,12 @@ type StreamOptions struct {
 	Keep  int           // replies of a peer that wait for its response connection; the oldest give way
 	Stale time.Duration // a reply that waited longer is dropped
 	Stall time.Duration // a write that takes longer closes the connection
+
+	// Server and Client make a connection that came in or was dialled a secure
+	// one; nil: it is plain. Hands is for the handshake, whose end is seen where
+	// the connection has a method HandshakeContext.
+	Server, Client func(net.Conn) net.Conn
+	Hands          time.Duration
 }
 
 // Check reports the first option that cannot work.
@@ -54,6 +62,8 @@ func (o *StreamOptions) Check() error {
 		return errors.New("tcp: connect must be positive")
 	case o.Backoff <= 0 || o.Ceiling < o.Backoff || o.Stall <= 0:
 		return errors.New("tcp: want 0 < backoff <= ceiling, and stall positive")
+	case (o.Server != nil || o.Client != nil) && o.Hands <= 0:
+		return errors.New("tcp: hands must be positive")
 	case separate && (o.Keep <= 0 || o.Stale <= 0):
 		return errors.New("tcp: keep and stale must be positive")
 	}
@@ -64,7 +74,9 @@ func (o *StreamOptions) Check() error {
 type Stream struct {
 	o          StreamOptions
 	gate       *gate
-	ln, replyL net.Listener // nil where we dial
+	ln, replyL net.Listener   // nil where we dial
+	doors      [2]*limit.Door // of requests and of replies
+	said       *limit.Bucket
 
 	asking, responding atomic.Int64 // open connections
 	dropped            atomic.Uint64
@@ -79,8 +91,13 @@ func NewStream(o StreamOptions) (*Stream, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	s := &Stream{o: o, gate: newGate(o.InFlight, o.Refusals), outlets: map[string]*outlet{}}
+	s := &Stream{o: o, gate: newGate(&o.Options), outlets: map[string]*outlet{}, said: limit.NewBucket(complaints, time.Now)}
 	var err error
+	for i := range s.doors {
+		if s.doors[i], err = o.door(); err != nil {
+			return nil, err
+		}
+	}
 	if o.Addr != "" {
 		if s.ln, err = net.Listen("tcp", o.Addr); err != nil {
 			return nil, fmt.Errorf("tcp: %w", err)
@@ -116,6 +133,13 @@ func (s *Stream) Up() (requests, replies int) {
 	return int(s.asking.Load()), int(s.responding.Load())
 }
 
+// Refused returns how many connections were refused, those for replies among
+// them.
+func (s *Stream) Refused() limit.Refused {
+	a, b := s.doors[0].Refused(), s.doors[1].Refused()
+	return limit.Refused{NotAllowed: a.NotAllowed + b.NotAllowed, TooMany: a.TooMany + b.TooMany, TooManyIP: a.TooManyIP + b.TooManyIP}
+}
+
 // Dropped returns how many replies found no connection in time.
 func (s *Stream) Dropped() uint64 { return s.dropped.Load() }
 
@@ -144,14 +168,14 @@ func (s *Stream) Run(ctx context.Context) error {
 		return s.serve(ctx, life, nc)
 	}
 	if s.ln != nil {
-		wg.Go(func() { s.accept(ctx, s.ln, serve) })
+		wg.Go(func() { s.accept(ctx, s.ln, s.doors[0], serve) })
 	} else {
 		wg.Go(func() { s.keep(ctx, s.o.Dial, serve) })
 	}
 	respond := func(nc net.Conn) error { return s.respond(life, nc) }
 	switch {
 	case s.replyL != nil:
-		wg.Go(func() { s.accept(life, s.replyL, respond) })
+		wg.Go(func() { s.accept(life, s.replyL, s.doors[1], respond) })
 	case s.o.ReplyDial != "":
 		wg.Go(func() { s.keep(life, s.o.ReplyDial, respond) })
 	}
@@ -170,34 +194,57 @@ func (s *Stream) Run(ctx context.Context) error {
 }
 
 // accept takes connections until ctx ends and returns after they have.
-func (s *Stream) accept(ctx context.Context, ln net.Listener, serve func(net.Conn) error) {
+func (s *Stream) accept(ctx context.Context, ln net.Listener, door *limit.Door, serve func(net.Conn) error) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer ln.Close()
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
-	var open atomic.Int64
 	for {
 		nc, err := ln.Accept()
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			if err == nil {
 				nc.Close()
 			}
 			return
-		case err != nil: // no file handles, for example: it passes
+		}
+		if err != nil { // no file handles, for example: it passes
 			s.o.Log.Error("connection not accepted", "event", "QZ234", "addr", bound(ln), "err", err)
 			s.pause(ctx, s.o.Ceiling)
-		case open.Load() >= int64(s.o.Conns):
-			s.o.Log.Warn("connection refused, limit reached", "event", "QZ230", "peer", nc.RemoteAddr().String())
+			continue
+		}
+		from := nc.RemoteAddr()
+		if why := door.Enter(from); why != limit.Admitted {
+			complain(&s.o.Options, s.said, from, why)
 			nc.Close()
-		default:
-			open.Add(1)
-			wg.Go(func() {
-				defer open.Add(-1)
-				_ = serve(nc) // logged already
-			})
+			continue
+		}
+		wg.Go(func() {
+			defer door.Leave(from)
+			_ = s.secured(ctx, nc, s.o.Server, serve) // logged already
+		})
+	}
+}
+
+// secured makes a connection a secure one, where the link wants that, and
+// serves it.
+func (s *Stream) secured(ctx context.Context, nc net.Conn, wrap func(net.Conn) net.Conn, serve func(net.Conn) error) error {
+	if wrap == nil {
+		return serve(nc)
+	}
+	secure := wrap(nc)
+	if h, ok := secure.(interface{ HandshakeContext(context.Context) error }); ok {
+		hands, cancel := context.WithTimeout(ctx, s.o.Hands)
+		err := h.HandshakeContext(hands)
+		cancel()
+		if err != nil {
+			nc.Close()
+			if s.said.Take() {
+				s.o.Log.Warn("no secure connection", "event", "QZ236", "peer", nc.RemoteAddr().String(), "err", err)
+			}
+			return err
 		}
 	}
+	return serve(secure)
 }
 
 // keep dials, serves, and dials again with growing, jittered pauses until ctx
@@ -210,7 +257,7 @@ func (s *Stream) keep(ctx context.Context, addr string, serve func(net.Conn) err
 		if err == nil {
 			s.o.Log.Info("connected to the bank", "event", "QZ235", "addr", addr)
 			since := time.Now()
-			err = serve(nc)
+			err = s.secured(ctx, nc, s.o.Client, serve)
 			if time.Since(since) > pause {
 				pause = s.o.Backoff
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -87,6 +88,7 @@ func (k *stream) read(ctx, life context.Context) error {
 	}
 	defer context.AfterFunc(ctx, func() { _ = k.nc.SetReadDeadline(time.Unix(1, 0)) })() // fails only on a closed connection
 	var buf []byte
+	var since time.Time // the frame that is arriving began
 	chunk := make([]byte, 16<<10)
 	for {
 		n, err := k.nc.Read(chunk)
@@ -111,6 +113,8 @@ func (k *stream) read(ctx, life context.Context) error {
 			return nil
 		case ended && len(buf) > 0:
 			wrong = errHalf
+		case errors.Is(err, os.ErrDeadlineExceeded) && len(buf) > 0 && ctx.Err() == nil:
+			wrong = errLate
 		case err != nil:
 			return err
 		}
@@ -118,7 +122,38 @@ func (k *stream) read(ctx, life context.Context) error {
 			k.s.o.Handler.Garbage(context.Background(), k.peer, head(buf), wrong)
 			return wrong
 		}
+		if since, err = k.patience(ctx, since, len(buf) > 0, used > 0); err != nil {
+			return err
+		}
 	}
+}
+
+// patience sets how long the next read may take: while part of a frame is there
+// the rest has to come in time, without one the peer may be silent. It returns
+// when the present frame began.
+func (k *stream) patience(ctx context.Context, since time.Time, part, taken bool) (time.Time, error) {
+	if k.s.o.OneShot || k.s.o.Slow == 0 {
+		return since, nil
+	}
+	was := since
+	switch {
+	case !part:
+		since = time.Time{}
+	case taken || since.IsZero():
+		since = time.Now()
+	}
+	if since.Equal(was) {
+		return since, nil
+	}
+	var until time.Time
+	if part {
+		until = since.Add(k.s.o.Slow)
+	}
+	err := k.nc.SetReadDeadline(until)
+	if err == nil && ctx.Err() != nil { // the daemon stops: what ends the read must not be undone
+		err = k.nc.SetReadDeadline(time.Unix(1, 0))
+	}
+	return since, err
 }
 
 // fits reports a message without an end that is too long already.

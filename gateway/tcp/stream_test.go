@@ -655,7 +655,7 @@ func TestPartOfAReply(t *testing.T) {
 // TestPlacesArePassedOn has a connection go away that was just told of a free
 // place: another one is told instead.
 func TestPlacesArePassedOn(t *testing.T) {
-	g := newGate(1, 0)
+	g := newGate(&Options{InFlight: 1, Refusals: 0})
 	a, b := &stream{again: make(chan struct{}, 1)}, &stream{again: make(chan struct{}, 1)}
 	if p := g.admit(a); p != workPlace {
 		t.Fatal(p)

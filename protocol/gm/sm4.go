@@ -53,17 +53,40 @@ func eachBlock(crypt func(dst, src []byte), dst, src []byte) error {
 	return nil
 }
 
-// EncryptCBC pads plain as PKCS #7 does (RFC 5652, section 6.3) and encrypts it
-// in CBC mode under an unpredictable iv of 16 bytes. Nothing authenticates the
-// result: where the format is free, NewGCM is right.
+// PadPKCS7 appends the padding of PKCS #7 (RFC 5652, section 6.3) to a copy of
+// plain: 1 to 16 bytes.
+func PadPKCS7(plain []byte) []byte {
+	pad := BlockSize - len(plain)%BlockSize
+	out := make([]byte, 0, len(plain)+pad)
+	return append(append(out, plain...), bytes.Repeat([]byte{byte(pad)}, pad)...)
+}
+
+// UnpadPKCS7 returns padded, whole blocks, without its padding, all bytes of
+// which must be right. What it looks at does not depend on the bytes.
+func UnpadPKCS7(padded []byte) ([]byte, error) {
+	if len(padded) == 0 || len(padded)%BlockSize != 0 {
+		return nil, fmt.Errorf("gm: padding: want blocks of %d bytes, got %d bytes", BlockSize, len(padded))
+	}
+	pad := int(padded[len(padded)-1])
+	good := subtle.ConstantTimeLessOrEq(1, pad) & subtle.ConstantTimeLessOrEq(pad, BlockSize)
+	for i := range BlockSize {
+		same := subtle.ConstantTimeByteEq(padded[len(padded)-1-i], byte(pad))
+		good &= subtle.ConstantTimeSelect(subtle.ConstantTimeLessOrEq(i+1, pad), same, 1)
+	}
+	if good != 1 {
+		return nil, errors.New("gm: wrong padding")
+	}
+	return padded[:len(padded)-pad], nil
+}
+
+// EncryptCBC pads plain as PKCS #7 does and encrypts it in CBC mode under an
+// unpredictable iv of 16 bytes. Nothing authenticates the result: where the
+// format is free, NewGCM is right.
 func EncryptCBC(block cipher.Block, iv, plain []byte) ([]byte, error) {
 	if len(iv) != BlockSize {
 		return nil, fmt.Errorf("gm: CBC iv: want %d bytes, got %d", BlockSize, len(iv))
 	}
-	pad := BlockSize - len(plain)%BlockSize
-	out := make([]byte, 0, len(plain)+pad)
-	out = append(out, plain...)
-	out = append(out, bytes.Repeat([]byte{byte(pad)}, pad)...)
+	out := PadPKCS7(plain)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(out, out)
 	return out, nil
 }
@@ -80,14 +103,5 @@ func DecryptCBC(block cipher.Block, iv, sealed []byte) ([]byte, error) {
 	}
 	out := make([]byte, len(sealed))
 	cipher.NewCBCDecrypter(block, iv).CryptBlocks(out, sealed)
-	pad := int(out[len(out)-1])
-	good := subtle.ConstantTimeLessOrEq(1, pad) & subtle.ConstantTimeLessOrEq(pad, BlockSize)
-	for i := range BlockSize {
-		same := subtle.ConstantTimeByteEq(out[len(out)-1-i], byte(pad))
-		good &= subtle.ConstantTimeSelect(subtle.ConstantTimeLessOrEq(i+1, pad), same, 1)
-	}
-	if good != 1 {
-		return nil, errors.New("gm: CBC: wrong padding")
-	}
-	return out[:len(out)-pad], nil
+	return UnpadPKCS7(out)
 }

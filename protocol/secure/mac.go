@@ -1,13 +1,11 @@
 package secure
 
 import (
-	"crypto/cipher"
-	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol"
@@ -17,64 +15,47 @@ import (
 // MACOptions place a message authentication code in a field of the body. The
 // code covers the body from its first byte to the byte before the field.
 type MACOptions struct {
-	Field     string   `yaml:"field"`     // for example "64"
-	Algorithm string   `yaml:"algorithm"` // one of sm4-cup (8 hex characters), sm4-cbc (8 bytes)
-	Terminal  []string `yaml:"terminal"`  // fields that name the terminal, for example 41 and 42
-	Type      string   `yaml:"type"`      // field that names the message type, for example MTI
-	Without   []string `yaml:"without"`   // message types that carry no code
-	Master    string   `yaml:"master"`    // role of the SM4 key that protects the work keys
+	Field     string    `yaml:"field"`     // for example "64"
+	Algorithm string    `yaml:"algorithm"` // one of cup-ecb, x9.9, x9.19, xor-x9.19 (blocks combined by XOR, then x9.19), sm4-cup, sm4-cbc, sm4-cmac, hmac-sm3; the first four with DES keys, the others with SM4 keys
+	Size      int       `yaml:"size"`      // bytes of the code, the first ones; 0: 8; cup-ecb and sm4-cup have always 8
+	Form      string    `yaml:"form"`      // one of raw (default), hex (capital digits, two for a byte); cup-ecb and sm4-cup are hex digits already
+	Terminal  []string  `yaml:"terminal"`  // fields that name the terminal, for example 41 and 42
+	Type      string    `yaml:"type"`      // field that names the message type, for example MTI
+	Without   []string  `yaml:"without"`   // message types that carry no code
+	Master    string    `yaml:"master"`    // role of the key that protects the work keys: SM4, or a DES key of 16 bytes
+	Keys      []WorkKey `yaml:"keys"`      // the work keys that a sign-on hands out, in order; default: pik and mak of 16 bytes
+	PIN       string    `yaml:"pin"`       // how PIN blocks are made up before they are encrypted: one of pan (default: ISO 9564-1 format 0), plain (the same without card number), iso-4; only where PINs are translated
 }
 
 // Check reports the first setting that cannot work.
 func (o *MACOptions) Check() error {
+	a, known := algorithmOf(o.Algorithm)
 	switch {
 	case o.Field == "" || o.Type == "" || o.Master == "":
 		return errors.New("field, type and master are needed")
 	case len(o.Terminal) != 1 && len(o.Terminal) != 2:
 		return errors.New("terminal: want one field, or two for terminal and merchant")
-	case o.Algorithm != "sm4-cup" && o.Algorithm != "sm4-cbc":
-		return fmt.Errorf("algorithm: want sm4-cup or sm4-cbc, got %q", o.Algorithm)
+	case !known:
+		return fmt.Errorf("algorithm: want cup-ecb, x9.9, x9.19, xor-x9.19, sm4-cup, sm4-cbc, sm4-cmac or hmac-sm3, got %q", o.Algorithm)
+	case o.Form != "" && o.Form != "raw" && o.Form != "hex" || o.Form != "" && a.hex:
+		return fmt.Errorf("form: want raw or hex, and none with cup-ecb and sm4-cup, got %q", o.Form)
+	case o.Size != 0 && (o.Size < 4 || o.Size > a.full || a.hex):
+		return fmt.Errorf("size: want 4 to %d, and none with cup-ecb and sm4-cup, got %d", a.full, o.Size)
 	}
-	return nil
-}
-
-// Sessions holds the work keys that terminals agreed at sign-on. One value is
-// shared by both directions of a link's end. It is safe for concurrent use.
-type Sessions struct {
-	mu    sync.RWMutex
-	by    map[string]session
-	limit int
-}
-
-// session keeps the key before the last sign-on for messages already on their
-// way.
-type session struct{ now, before cipher.Block }
-
-// NewSessions builds a table for at most limit terminals.
-func NewSessions(limit int) *Sessions { return &Sessions{by: map[string]session{}, limit: limit} }
-
-func (s *Sessions) get(terminal string) (session, bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	k, ok := s.by[terminal]
-	return k, ok
-}
-
-func (s *Sessions) put(terminal string, key cipher.Block) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old, ok := s.by[terminal]
-	if !ok && len(s.by) >= s.limit {
-		return errors.New("too many terminals signed on")
+	switch PINFormat(o.PIN) {
+	case "", PINPAN, PINPlain, PINISO4:
+	default:
+		return fmt.Errorf("pin: want pan, plain or iso-4, got %q", o.PIN)
 	}
-	s.by[terminal] = session{now: key, before: old.now}
-	return nil
+	_, err := newKeyLayout(o.Keys, a.des)
+	return err
 }
 
 // MAC is an Auth for one direction of a link.
 type MAC struct {
 	o        MACOptions
-	master   cipher.Block
+	size     int // of the code in the field, bytes
+	chest    keyChest
 	sessions *Sessions
 	field    uint16
 	typ      uint16
@@ -86,15 +67,21 @@ func NewMAC(o MACOptions, l *protocol.Layout, keys Keys, sessions *Sessions) (*M
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	key, err := keys.SM4(o.Master)
+	a, _ := algorithmOf(o.Algorithm)
+	master, err := keys.SM4(o.Master)
 	if err != nil {
 		return nil, err
 	}
-	block, err := gm.NewSM4(key)
+	block, err := blockOf(a.des, master)
 	if err != nil {
 		return nil, err
 	}
-	m := &MAC{o: o, master: block, sessions: sessions}
+	layout, err := newKeyLayout(o.Keys, a.des)
+	if err != nil {
+		return nil, err
+	}
+	m := &MAC{o: o, size: o.width(), sessions: sessions,
+		chest: keyChest{layout: layout, des: a.des, name: keys.Roles[o.Master], master: block, make: a.make}}
 	ids := make([]uint16, 0, 4)
 	for _, name := range append([]string{o.Field, o.Type}, o.Terminal...) {
 		id, ok := l.Lookup(name)
@@ -105,6 +92,18 @@ func NewMAC(o MACOptions, l *protocol.Layout, keys Keys, sessions *Sessions) (*M
 	}
 	m.field, m.typ, m.terminal = ids[0], ids[1], ids[2:]
 	return m, nil
+}
+
+// width is what the code takes in the field, in bytes.
+func (o *MACOptions) width() int {
+	n := o.Size
+	if n == 0 {
+		n = 8
+	}
+	if o.Form == "hex" {
+		n *= 2
+	}
+	return n
 }
 
 func (m *MAC) exempt(rec *protocol.Record) bool {
@@ -136,9 +135,12 @@ func (m *MAC) Verify(f protocol.Frame, rec *protocol.Record) error {
 	if !ok {
 		return protocol.ErrSignOn
 	}
+	if behind(rec, m.field) {
+		return &protocol.Error{Class: protocol.ClassAuth, Path: m.o.Field, Offset: -1, Want: "the MAC as the last field", Got: "fields behind it"}
+	}
 	n := rec.Nodes()[i]
 	got := f.Body[n.From : n.From+n.Size]
-	if gm.EqualMAC(got, m.code(k.now, f.Body[:n.From])) || k.before != nil && gm.EqualMAC(got, m.code(k.before, f.Body[:n.From])) {
+	if m.matches(k.now, f.Body[:n.From], got) || k.before != nil && m.matches(k.before, f.Body[:n.From], got) {
 		return nil
 	}
 	return &protocol.Error{Class: protocol.ClassAuth, Path: m.o.Field, Offset: int(n.From), Want: "the MAC of the message", Got: "another",
@@ -148,7 +150,7 @@ func (m *MAC) Verify(f protocol.Frame, rec *protocol.Record) error {
 // Reserve makes room for the code, unless the message type carries none.
 func (m *MAC) Reserve(rec *protocol.Record) {
 	if !m.exempt(rec) && rec.Find(m.field) < 0 {
-		rec.Put(m.field, -1, make([]byte, 8))
+		rec.Put(m.field, -1, make([]byte, m.size))
 	}
 }
 
@@ -167,64 +169,63 @@ func (m *MAC) Sign(dst []byte, f *protocol.Frame, rec *protocol.Record) ([]byte,
 		return dst, nil // refusing a stranger: there is no key to sign with
 	}
 	n := rec.Nodes()[i]
-	copy(dst[n.From:n.From+n.Size], m.code(k.now, dst[:n.From]))
+	if int(n.Size) != m.size {
+		return nil, &protocol.Error{Class: protocol.ClassAuth, Path: m.o.Field, Offset: int(n.From), Want: fmt.Sprintf("room for %d bytes", m.size),
+			Got: fmt.Sprintf("%d", n.Size), Hint: "size and form of the MAC do not fit the field"}
+	}
+	code := k.now(dst[:n.From])
+	m.write(dst[n.From:n.From+n.Size], &code)
 	return dst, nil
 }
 
-func (m *MAC) code(k cipher.Block, data []byte) []byte {
-	if m.o.Algorithm == "sm4-cbc" {
-		c := gm.MACCBC(k, data)
-		return c[:8]
+// write puts the code into the field as the link wants it.
+func (m *MAC) write(to []byte, code *fullCode) {
+	if m.o.Form != "hex" {
+		copy(to, code[:m.size])
+		return
 	}
-	c := gm.MACCup(k, data)
-	return c[:]
+	copy(to, strings.ToUpper(hex.EncodeToString(code[:m.size/2])))
 }
 
-// workKeys is the layout of the issued keys: PIN key and MAC key, each under
-// the master key in ECB mode, each followed by four bytes of zeros encrypted
-// under it.
-const workKeys = 2 * (16 + 4)
+func (m *MAC) matches(k coder, data, got []byte) bool {
+	var buf [2 * len(fullCode{})]byte
+	code := k(data)
+	m.write(buf[:m.size], &code)
+	return gm.EqualMAC(got, buf[:m.size])
+}
 
-// Issue makes a PIN key and a MAC key for the terminal that signed on and adds
-// them to the reply.
+// Issue makes new work keys for the terminal that signed on and adds them to
+// the reply.
 func (m *MAC) Issue(req *pay.Request, rep *pay.Reply) error {
-	out := make([]byte, 0, workKeys)
-	var mak cipher.Block
-	for range 2 {
-		key := make([]byte, 16)
-		if _, err := rand.Read(key); err != nil {
-			return err
-		}
-		block, err := gm.NewSM4(key)
-		if err != nil {
-			return err
-		}
-		wrapped := make([]byte, 16)
-		m.master.Encrypt(wrapped, key)
-		out = append(append(out, wrapped...), checkValue(block)...)
-		mak = block
-	}
-	rep.More = append(rep.More, pay.Field{ID: pay.FWorkKeys, Val: string(out)})
-	return m.sessions.put(m.terminalOf(req), mak)
-}
-
-// Accept takes the work keys from an approved sign-on reply; it is the
-// terminal's side of Issue.
-func (m *MAC) Accept(req *pay.Request, rep *pay.Reply) error {
-	in := []byte(pay.Find(rep.More, pay.FWorkKeys))
-	if len(in) != workKeys {
-		return fmt.Errorf("work keys: want %d bytes, got %d", workKeys, len(in))
-	}
-	key := make([]byte, 16)
-	m.master.Decrypt(key, in[20:36])
-	block, err := gm.NewSM4(key)
+	wire, s, err := m.chest.issue()
 	if err != nil {
 		return err
 	}
-	if !gm.EqualMAC(checkValue(block), in[36:40]) {
-		return errors.New("work keys: check value differs")
+	rep.More = append(rep.More, pay.Field{ID: pay.FWorkKeys, Val: string(wire)})
+	return m.sessions.put(m.terminalOf(req), s)
+}
+
+// Accept takes the work keys from an approved sign-on reply; it is the
+// terminal's side of Issue. Nothing changes unless the check value of every key
+// is right.
+func (m *MAC) Accept(req *pay.Request, rep *pay.Reply) error {
+	s, err := m.chest.accept([]byte(pay.Find(rep.More, pay.FWorkKeys)))
+	if err != nil {
+		return err
 	}
-	return m.sessions.put(m.terminalOf(req), block)
+	return m.sessions.put(m.terminalOf(req), s)
+}
+
+// PINKey returns the PIN key of the terminal that a message of this link names,
+// wrapped as it was issued; false if it has not signed on or got none. It is
+// for RelayPIN.
+func (m *MAC) PINKey(req *pay.Request) (PINKey, bool) {
+	s, _ := m.sessions.get(m.terminalOf(req))
+	k := PINKey{WrappedKey: s.pik, Format: PINFormat(m.o.PIN)}
+	if k.Format == "" {
+		k.Format = PINPAN
+	}
+	return k, s.pik.Bytes != ""
 }
 
 // terminalOf names the terminal as name does, from the business message: the
@@ -235,10 +236,4 @@ func (m *MAC) terminalOf(req *pay.Request) string {
 		name += pay.Find(req.More, pay.FMerchant) + "\x00"
 	}
 	return name
-}
-
-func checkValue(k cipher.Block) []byte {
-	out := make([]byte, 16)
-	k.Encrypt(out, make([]byte, 16))
-	return out[:4]
 }

@@ -30,8 +30,8 @@ type Seal struct {
 	id     []byte
 	aead   cipher.AEAD
 	nonces *gm.NonceSource
-	sign   *gm.PrivateKey // nil at the end that only opens
-	verify *gm.PublicKey
+	sign   *gm.PrivateKey  // nil at the end that only opens
+	verify []*gm.PublicKey // the present one first
 	aad    []byte
 }
 
@@ -45,7 +45,7 @@ func NewSeal(o SealOptions, keys Keys, role string) (*Seal, error) {
 	if err != nil {
 		return nil, err
 	}
-	pub, err := keys.Public(role)
+	pub, err := keys.believed(role)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *Seal) Open(dst []byte, f *protocol.Frame) ([]byte, error) {
 		return nil, authError("a body sealed under the shared key", "one that does not open", "check the key and the direction")
 	}
 	body, sig := plain[:len(plain)-rawSize], plain[len(plain)-rawSize:]
-	if err := s.verify.VerifyRaw(s.id, body, sig); err != nil {
+	if err := anyOf(s.verify, func(k *gm.PublicKey) error { return k.VerifyRaw(s.id, body, sig) }); err != nil {
 		return nil, authError("a valid SM2 signature", "one that does not verify", "check the sender's key and user id")
 	}
 	return append(dst, body...), nil

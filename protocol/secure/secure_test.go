@@ -133,11 +133,11 @@ func signature(t *testing.T, format, encoding string) {
 	o := SignatureOptions{Signed: []string{"timestamp", "nonce", "path", "body"}, Format: format, Encoding: encoding, UserID: gm.DefaultID,
 		Window: 5 * time.Minute, Nonces: 100}
 	clock := func() time.Time { return now }
-	out, err := NewSignature(o, sender, "bank", clock)
+	out, err := NewSignature(o, posLayout(), sender, "bank", clock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := NewSignature(o, receiver, "bank", clock)
+	in, err := NewSignature(o, posLayout(), receiver, "bank", clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +337,7 @@ func TestReserveMakesRoomOnce(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	keys, _ := both(t)
-	sig := SignatureOptions{Signed: []string{"body"}, Format: "raw", Encoding: "hex", UserID: "1", Window: 1, Nonces: 1}
+	sig := SignatureOptions{Signed: []string{"timestamp", "nonce", "body"}, Format: "raw", Encoding: "hex", UserID: "1", Window: 1, Nonces: 1}
 	for i, change := range []func(*SignatureOptions){
 		func(o *SignatureOptions) { o.Signed = []string{"timestamp"} }, func(o *SignatureOptions) { o.Signed = []string{"body", "moon"} },
 		func(o *SignatureOptions) { o.Format = "pem" }, func(o *SignatureOptions) { o.Encoding = "base32" },
@@ -345,12 +345,12 @@ func TestOptionsAreChecked(t *testing.T) {
 	} {
 		o := sig
 		change(&o)
-		if _, err := NewSignature(o, keys, "bank", time.Now); err == nil {
+		if _, err := NewSignature(o, posLayout(), keys, "bank", time.Now); err == nil {
 			t.Errorf("signature %d: accepted %+v", i, o)
 		}
 	}
 	for _, role := range []string{"nobody", "session"} {
-		if _, err := NewSignature(sig, keys, role, time.Now); err == nil {
+		if _, err := NewSignature(sig, posLayout(), keys, role, time.Now); err == nil {
 			t.Errorf("role %s has no SM2 key", role)
 		}
 	}

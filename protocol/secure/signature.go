@@ -2,47 +2,103 @@ package secure
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
+	"strings"
 	"time"
 
 	"qianzhi/protocol"
 	"qianzhi/protocol/gm"
 )
 
-// SignatureOptions place an SM2 signature beside the body, in head values.
+// SignatureOptions place a signature, or a digest with a shared secret, in head
+// values beside the body or in a field of it.
 type SignatureOptions struct {
-	Signed   []string      `yaml:"signed"`   // what is signed, in order, joined by line feeds; each one of timestamp, nonce, path, body
-	Format   string        `yaml:"format"`   // one of raw (64 bytes), der
-	Encoding string        `yaml:"encoding"` // one of base64, hex
-	UserID   string        `yaml:"user_id"`  // user id of the signature; GM/T 0009: 1234567812345678
-	Window   time.Duration `yaml:"window"`   // how far the sender's clock may be off
-	Nonces   int           `yaml:"nonces"`   // once-only values remembered within the window
+	Algorithm string        `yaml:"algorithm"` // one of sm2 (default), hmac-sm3 (under the secret of secret), sm3 (of the signed text and the secret behind it)
+	Signed    []string      `yaml:"signed"`    // what is signed, in order: timestamp, nonce, path; body (with blank in the place of a field); before (the body up to the field); pairs (fields as name=value, sorted); field:NAME (the value of one field, such as an encrypted body)
+	Join      string        `yaml:"join"`      // between the signed parts: one of lf (default: a line feed), amp (&), none
+	Pairs     PairsOptions  `yaml:"pairs"`     // signed: pairs
+	Field     string        `yaml:"field"`     // field of the body that holds the signature; empty: the head value signature
+	Blank     string        `yaml:"blank"`     // what is signed in the place of that field: an agreed text, zeros, or empty
+	Secret    string        `yaml:"secret"`    // role of the shared secret: a text, or an SM4 key
+	Format    string        `yaml:"format"`    // sm2: one of raw (64 bytes: r and s), der (only where the field has no length of its own)
+	Encoding  string        `yaml:"encoding"`  // required: one of base64, hex (small digits), hex-upper
+	UserID    string        `yaml:"user_id"`   // sm2: user id of the signature; GM/T 0009: 1234567812345678
+	Timestamp string        `yaml:"timestamp"` // field of the body that holds the sender's time; empty: the head value timestamp, if window is set
+	Nonce     string        `yaml:"nonce"`     // field of the body that holds the once-only value; empty: the head value nonce, if window is set
+	Clock     string        `yaml:"clock"`     // how the time is written: one of ms (default: milliseconds since 1970), s (seconds), datetime (YYYYMMDDhhmmss)
+	Window    time.Duration `yaml:"window"`    // how far the sender's clock may be off; 0: messages carry neither time nor nonce, and only their serials tell repeats
+	Nonces    int           `yaml:"nonces"`    // once-only values remembered within the window
+}
+
+// PairsOptions say how fields are joined to a text: sorted by name in byte
+// order, name=value, with & between them. Fields that are absent or empty are
+// left out, and so is the signature itself.
+type PairsOptions struct {
+	Skip    []string `yaml:"skip"`     // fields that are not signed
+	KeyName string   `yaml:"key_name"` // when set, &name=secret follows, with the secret of the signature
 }
 
 // Check reports the first setting that cannot work.
 func (o *SignatureOptions) Check() error {
 	for _, p := range o.Signed {
-		if !slices.Contains([]string{"timestamp", "nonce", "path", "body"}, p) {
+		if !slices.Contains([]string{"timestamp", "nonce", "path", "body", "before", "pairs"}, p) && !strings.HasPrefix(p, "field:") {
 			return fmt.Errorf("signed: unknown part %q", p)
 		}
 	}
+	sm2 := o.Algorithm == "" || o.Algorithm == "sm2"
 	switch {
-	case !slices.Contains(o.Signed, "body"):
-		return errors.New("signed: must contain body")
-	case o.Format != "raw" && o.Format != "der":
+	case !o.covers():
+		return errors.New("signed: must contain body, before, pairs or a field")
+	case slices.Contains(o.Signed, "before") && o.Field == "":
+		return errors.New("signed: before needs field")
+	case !sm2 && o.Algorithm != "hmac-sm3" && o.Algorithm != "sm3":
+		return fmt.Errorf("algorithm: want sm2, hmac-sm3 or sm3, got %q", o.Algorithm)
+	case sm2 && o.Format != "raw" && o.Format != "der":
 		return fmt.Errorf("format: want raw or der, got %q", o.Format)
-	case o.Encoding != "base64" && o.Encoding != "hex":
-		return fmt.Errorf("encoding: want base64 or hex, got %q", o.Encoding)
-	case o.UserID == "":
+	case sm2 && o.UserID == "":
 		return errors.New("user_id: missing; the usual one is " + gm.DefaultID)
-	case o.Window <= 0 || o.Nonces <= 0:
-		return errors.New("window and nonces must be positive")
+	case !sm2 && (o.Format != "" || o.UserID != ""):
+		return errors.New("format: only for sm2, and so is user_id")
+	case (o.Secret == "") != (sm2 && o.Pairs.KeyName == ""):
+		return errors.New("secret: needed with hmac-sm3, sm3 and pairs.key_name, and only then")
+	case !slices.Contains([]string{"", "lf", "amp", "none"}, o.Join):
+		return fmt.Errorf("join: want lf, amp or none, got %q", o.Join)
+	case !slices.Contains([]string{"", "ms", "s", "datetime"}, o.Clock):
+		return fmt.Errorf("clock: want ms, s or datetime, got %q", o.Clock)
+	}
+	if err := encoding(o.Encoding).check(false); err != nil {
+		return err
+	}
+	return o.checkFresh()
+}
+
+// covers reports whether anything of the body is signed.
+func (o *SignatureOptions) covers() bool {
+	return slices.ContainsFunc(o.Signed, func(p string) bool {
+		return p == "body" || p == "before" || p == "pairs" || strings.HasPrefix(p, "field:")
+	})
+}
+
+// checkFresh refuses a time or nonce that nobody looks at, and a window whose
+// time and nonce are not signed.
+func (o *SignatureOptions) checkFresh() error {
+	for _, p := range []struct{ part, field string }{{"timestamp", o.Timestamp}, {"nonce", o.Nonce}} {
+		part := slices.Contains(o.Signed, p.part)
+		whole := p.field != "" && (slices.Contains(o.Signed, "body") || slices.Contains(o.Signed, "before") ||
+			slices.Contains(o.Signed, "pairs") && !slices.Contains(o.Pairs.Skip, p.field))
+		switch {
+		case o.Window <= 0 && (part || p.field != ""):
+			return errors.New("window and nonces must be positive where a timestamp and a nonce are signed")
+		case o.Window > 0 && !part && !whole:
+			return fmt.Errorf("signed: with a window %s must be signed", p.part)
+		}
+	}
+	if (o.Window > 0) != (o.Nonces > 0) || o.Window < 0 {
+		return errors.New("window and nonces go together and must be positive")
 	}
 	return nil
 }
@@ -51,23 +107,40 @@ func (o *SignatureOptions) Check() error {
 // use.
 type Signature struct {
 	o      SignatureOptions
-	sign   *gm.PrivateKey // nil at the end that only checks
-	verify *gm.PublicKey
+	proof  proof
+	enc    encoding
+	at     places
 	now    func() time.Time
 	seen   nonces
+	secret []byte // of pairs.key_name
 }
 
-// NewSignature builds the Auth of the direction signed by role.
-func NewSignature(o SignatureOptions, keys Keys, role string, now func() time.Time) (*Signature, error) {
+// NewSignature builds the Auth of the direction signed by role, for records of
+// the layout.
+func NewSignature(o SignatureOptions, l *protocol.Layout, keys Keys, role string, now func() time.Time) (*Signature, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	pub, err := keys.Public(role)
-	if err != nil {
+	s := &Signature{o: o, enc: encoding(o.Encoding), now: now, seen: nonces{at: map[string]time.Time{}}}
+	var err error
+	if s.at, err = newPlaces(&o, l); err != nil {
 		return nil, err
 	}
-	priv, _ := keys.Private(role)
-	return &Signature{o: o, sign: priv, verify: pub, now: now, seen: nonces{at: map[string]time.Time{}}}, nil
+	if o.Secret != "" {
+		if s.secret, err = keys.Secret(o.Secret); err != nil {
+			return nil, err
+		}
+	}
+	s.proof, err = newProof(&o, keys, role, s.secret)
+	return s, err
+}
+
+// Escaped makes the signature stand in the body with percent signs (RFC 3986)
+// in the place of + / and =, as bodies of name=value pairs may want it. It is
+// called before the first use.
+func (s *Signature) Escaped() *Signature {
+	s.at.signature.escaped = true
+	return s
 }
 
 func authError(want, got, hint string) error {
@@ -76,124 +149,102 @@ func authError(want, got, hint string) error {
 
 // Verify checks signature, time and nonce. A nonce seen before is
 // protocol.ErrReplayed, but only of a message whose signature is right.
-func (s *Signature) Verify(f protocol.Frame, _ *protocol.Record) error {
-	at, err := strconv.ParseInt(f.Get(protocol.HeadTimestamp), 10, 64)
-	if err != nil {
-		return authError("a timestamp in milliseconds", "other text", "")
-	}
-	sig, err := s.decode(f.Get(protocol.HeadSignature))
+func (s *Signature) Verify(f protocol.Frame, rec *protocol.Record) error {
+	sig, err := s.enc.decode([]byte(s.at.signature.get(&f, rec)))
 	if err != nil {
 		return err
 	}
-	msg := s.message(&f)
-	if s.o.Format == "raw" {
-		err = s.verify.VerifyRaw([]byte(s.o.UserID), msg, sig)
-	} else {
-		err = s.verify.Verify([]byte(s.o.UserID), msg, sig)
+	if len(sig) == 0 || len(sig) > 80 {
+		return authError("a signature in "+s.o.Encoding, strconv.Itoa(len(sig))+" bytes", "")
 	}
-	if err != nil {
-		return authError("a valid SM2 signature", "one that does not verify", "check key, user id, format and the order of the signed parts")
+	if err := s.proof.check(s.message(&f, rec), sig); err != nil {
+		return err
 	}
+	if s.ambiguous(rec) {
+		return authError("a signature that covers the fields as they are", "one that could be of other fields", "")
+	}
+	if s.o.Window == 0 {
+		return nil
+	}
+	return s.fresh(&f, rec)
+}
+
+// fresh checks time and nonce of a message whose signature is right.
+func (s *Signature) fresh(f *protocol.Frame, rec *protocol.Record) error {
 	now := s.now()
-	if off := now.Sub(time.UnixMilli(at)); off > s.o.Window || off < -s.o.Window {
+	at, err := s.parseTime(s.at.timestamp.get(f, rec), now.Location())
+	if err != nil {
+		return authError("a timestamp", "other text", "clock says how it is written")
+	}
+	if off := now.Sub(at); off > s.o.Window || off < -s.o.Window {
 		return authError("a timestamp within "+s.o.Window.String(), "one off by "+off.Round(time.Second).String(), "check the sender's clock")
 	}
-	nonce := f.Get(protocol.HeadNonce)
+	nonce := s.at.nonce.get(f, rec)
 	if len(nonce) < 8 || len(nonce) > 64 {
 		return authError("a nonce of 8 to 64 characters", strconv.Itoa(len(nonce))+" characters", "")
 	}
 	return s.seen.check(nonce, now, s.o.Window, s.o.Nonces)
 }
 
-func (s *Signature) decode(text string) ([]byte, error) {
-	var sig []byte
-	var err error
-	if s.o.Encoding == "hex" {
-		sig, err = hex.DecodeString(text)
-	} else {
-		sig, err = base64.StdEncoding.DecodeString(text)
+const dateTime = "20060102150405"
+
+func (s *Signature) parseTime(text string, zone *time.Location) (time.Time, error) {
+	if s.o.Clock == "datetime" {
+		return time.ParseInLocation(dateTime, text, zone)
 	}
-	if err != nil || len(sig) == 0 || len(sig) > 80 {
-		return nil, authError("a signature in "+s.o.Encoding, strconv.Itoa(len(text))+" characters", "")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if s.o.Clock == "s" {
+		return time.Unix(n, 0), err
 	}
-	return sig, nil
+	return time.UnixMilli(n), err
 }
 
-func (s *Signature) message(f *protocol.Frame) []byte {
-	msg := make([]byte, 0, len(f.Body)+128)
-	for i, p := range s.o.Signed {
-		if i > 0 {
-			msg = append(msg, '\n')
-		}
-		switch p {
-		case "timestamp":
-			msg = append(msg, f.Get(protocol.HeadTimestamp)...)
-		case "nonce":
-			msg = append(msg, f.Get(protocol.HeadNonce)...)
-		case "path":
-			msg = append(msg, f.Get(protocol.HeadPath)...)
-		case "body":
-			msg = append(msg, f.Body...)
-		}
+func (s *Signature) formatTime(t time.Time) string {
+	switch s.o.Clock {
+	case "datetime":
+		return t.Format(dateTime)
+	case "s":
+		return strconv.FormatInt(t.Unix(), 10)
 	}
-	return msg
+	return strconv.FormatInt(t.UnixMilli(), 10)
 }
 
-// Sign sets timestamp, nonce and signature and returns the body unchanged.
-func (s *Signature) Sign(dst []byte, f *protocol.Frame, _ *protocol.Record) ([]byte, error) {
-	if s.sign == nil {
-		return nil, errors.New("no private key for this direction")
+// Reserve puts time and nonce into the body, where they stand there, and makes
+// room for the signature.
+func (s *Signature) Reserve(rec *protocol.Record) {
+	if s.o.Window > 0 {
+		s.at.timestamp.reserve(rec, s.formatTime(s.now()))
+		s.at.nonce.reserve(rec, newNonce())
 	}
+	s.at.signature.reserve(rec, strings.Repeat("0", s.enc.size(s.proof.size())))
+}
+
+// newNonce draws a once-only value of 24 hex digits. The system's random source
+// does not fail.
+func newNonce() string {
 	var nonce [12]byte
-	if _, err := rand.Read(nonce[:]); err != nil {
-		return nil, err
+	_, _ = rand.Read(nonce[:])
+	return hex.EncodeToString(nonce[:])
+}
+
+// Sign sets time, nonce and signature beside the body, or the signature in the
+// place that Reserve made, and appends the body to dst.
+func (s *Signature) Sign(dst []byte, f *protocol.Frame, rec *protocol.Record) ([]byte, error) {
+	if s.o.Window > 0 {
+		s.at.timestamp.set(f, s.formatTime(s.now()))
+		s.at.nonce.set(f, newNonce())
 	}
-	f.Set(protocol.HeadTimestamp, strconv.FormatInt(s.now().UnixMilli(), 10))
-	f.Set(protocol.HeadNonce, hex.EncodeToString(nonce[:]))
-	msg := s.message(f)
-	var sig []byte
-	var err error
-	if s.o.Format == "raw" {
-		sig, err = s.sign.SignRaw([]byte(s.o.UserID), msg)
-	} else {
-		sig, err = s.sign.Sign([]byte(s.o.UserID), msg)
+	if s.ambiguous(rec) {
+		return nil, authError("fields that can be signed", "a value that reads as several, or fields behind the signature", "")
 	}
+	raw, err := s.proof.make(s.message(f, rec))
 	if err != nil {
 		return nil, err
 	}
-	if s.o.Encoding == "hex" {
-		f.Set(protocol.HeadSignature, hex.EncodeToString(sig))
-	} else {
-		f.Set(protocol.HeadSignature, base64.StdEncoding.EncodeToString(sig))
+	sig := s.enc.encode(make([]byte, 0, 160), raw)
+	if !s.at.signature.inBody {
+		s.at.signature.set(f, string(sig))
+		return append(dst, f.Body...), nil
 	}
-	return append(dst, f.Body...), nil
-}
-
-// nonces remembers once-only values for the window in which their timestamps
-// are accepted, which is twice the window wide.
-type nonces struct {
-	mu   sync.Mutex
-	at   map[string]time.Time
-	next time.Time // of the next sweep
-}
-
-func (n *nonces) check(nonce string, now time.Time, window time.Duration, limit int) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if now.After(n.next) {
-		for k, t := range n.at {
-			if now.Sub(t) > 2*window {
-				delete(n.at, k)
-			}
-		}
-		n.next = now.Add(window / 4)
-	}
-	if _, ok := n.at[nonce]; ok {
-		return protocol.ErrReplayed
-	}
-	if len(n.at) >= limit {
-		return authError("fewer messages within the window", "the limit", "raise nonces or slow the sender down")
-	}
-	n.at[nonce] = now
-	return nil
+	return s.at.signature.splice(dst, f.Body, rec, sig)
 }

@@ -117,31 +117,6 @@ func named(format string) func(*markup.Spec) (protocol.Codec, error) {
 	}
 }
 
-func (l *Link) proofs(d *protocol.Dialect, p Parts) (err error) {
-	switch a := &l.Auth; {
-	case a.Signature != nil:
-		if d.Request.Auth, err = secure.NewSignature(*a.Signature, p.Keys, a.Sender, p.Now); err == nil {
-			d.Reply.Auth, err = secure.NewSignature(*a.Signature, p.Keys, a.Answerer, p.Now)
-		}
-	case a.MAC != nil:
-		if d.Request.Auth, err = secure.NewMAC(*a.MAC, d.Request.Codec.Layout(), p.Keys, p.Sessions); err == nil {
-			d.Reply.Auth, err = secure.NewMAC(*a.MAC, d.Reply.Codec.Layout(), p.Keys, p.Sessions)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("auth: %w", err)
-	}
-	if e := &l.Envelope; e.Seal != nil {
-		if d.Request.Envelope, err = secure.NewSeal(*e.Seal, p.Keys, e.Sender); err == nil {
-			d.Reply.Envelope, err = secure.NewSeal(*e.Seal, p.Keys, e.Answerer)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("envelope: %w", err)
-	}
-	return nil
-}
-
 // compiler turns names into numbers; the first error sticks.
 type compiler struct {
 	request, reply *protocol.Layout

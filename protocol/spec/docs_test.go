@@ -160,7 +160,7 @@ func (b *book) fields(pkg string, st *ast.StructType) []key {
 }
 
 // choice is one word of a list, with a remark in brackets.
-const choice = `[A-Za-z0-9-]+(?: \([^)]*\))?`
+const choice = `[A-Za-z0-9-]+(?:\.[0-9]+)?(?: \([^)]*\))?`
 
 var list = regexp.MustCompile(`one of (` + choice + `(?:, ` + choice + `)+)`)
 

@@ -83,17 +83,35 @@ type Pair[S any] struct {
 
 // Auth says how messages are proved and by which roles.
 type Auth struct {
-	Signature *secure.SignatureOptions `yaml:"signature"` // SM2, beside the body
-	MAC       *secure.MACOptions       `yaml:"mac"`       // SM4, in a field; not together with signature
+	Signature *secure.SignatureOptions `yaml:"signature"` // SM2 signature or SM3 digest with a shared secret, beside the body or in a field of it
+	MAC       *secure.MACOptions       `yaml:"mac"`       // message authentication code with keys agreed at sign-on, in a field; not together with signature
+	Hidden    *secure.HiddenOptions    `yaml:"hidden"`    // fields that are encrypted one by one
 	Sender    string                   `yaml:"sender"`    // role that signs requests
 	Answerer  string                   `yaml:"answerer"`  // role that signs replies
 }
 
-// Envelope says how bodies are wrapped and by which roles.
+// Envelope says how bodies are wrapped and by which roles; at most one of seal,
+// session and cipher. The signature of auth is of the body within: sign, then
+// encrypt. Encrypt, then sign is the signature of outer.
 type Envelope struct {
-	Seal     *secure.SealOptions `yaml:"seal"`     // SM2 signature and SM4-GCM around the body
-	Sender   string              `yaml:"sender"`   // role that signs requests
-	Answerer string              `yaml:"answerer"` // role that signs replies
+	Seal     *secure.SealOptions    `yaml:"seal"`     // SM2 signature and SM4-GCM around the body
+	Session  *secure.SessionOptions `yaml:"session"`  // HMAC-SM3 and SM4-GCM under keys that the sender draws now and then and sends by SM2
+	Cipher   *secure.CipherOptions  `yaml:"cipher"`   // SM4 in a mode of the bank's choice, by itself or in a digital envelope
+	Outer    *Outer                 `yaml:"outer"`    // with cipher: a document that carries the encrypted body in a field
+	Sender   string                 `yaml:"sender"`   // role that signs requests and receives replies
+	Answerer string                 `yaml:"answerer"` // role that signs replies and receives requests
+}
+
+// Outer is a document around the encrypted body; exactly one of json, xml and
+// kv is set.
+type Outer struct {
+	JSON      *Pair[markup.Spec]       `yaml:"json"`      // JSON objects
+	XML       *Pair[markup.Spec]       `yaml:"xml"`       // XML elements
+	KV        *Pair[markup.Spec]       `yaml:"kv"`        // name=value pairs
+	Data      string                   `yaml:"data"`      // required: field that holds the encrypted body
+	Key       string                   `yaml:"key"`       // field that holds the key of a digital envelope; empty: it stands in front of the data
+	Set       Pairs                    `yaml:"set"`       // field: constant; written, and demanded when read
+	Signature *secure.SignatureOptions `yaml:"signature"` // of this document, by the sender or answerer of the envelope: encrypt, then sign
 }
 
 // Identity says how the idempotency key of a message is built.
@@ -304,37 +322,6 @@ func (l *Link) Check() error {
 	}
 	_, err := l.Ops()
 	return err
-}
-
-// checkProofs reports settings of auth and envelope that cannot work, whatever
-// the keys.
-func (l *Link) checkProofs() error {
-	a, e := &l.Auth, &l.Envelope
-	if a.Signature != nil {
-		if a.MAC != nil {
-			return errors.New("auth: want signature or mac, not both")
-		}
-		if err := a.Signature.Check(); err != nil {
-			return fmt.Errorf("auth.signature: %w", err)
-		}
-		if a.Sender == "" || a.Answerer == "" {
-			return errors.New("auth: sender and answerer are needed")
-		}
-	}
-	if a.MAC != nil {
-		if err := a.MAC.Check(); err != nil {
-			return fmt.Errorf("auth.mac: %w", err)
-		}
-	}
-	if e.Seal != nil {
-		if err := e.Seal.Check(); err != nil {
-			return fmt.Errorf("envelope.seal: %w", err)
-		}
-		if e.Sender == "" || e.Answerer == "" {
-			return errors.New("envelope: sender and answerer are needed")
-		}
-	}
-	return nil
 }
 
 // Ops returns the allowed operations.

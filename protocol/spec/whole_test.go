@@ -60,14 +60,7 @@ func ends(t *testing.T, l *Link) (asking, answering *protocol.Dialect) {
 		}
 		keys.Ring[role], keys.Roles[role] = secure.Key{Private: key, Public: key.Public()}, role
 	}
-	shared := []string{}
-	if l.Auth.MAC != nil {
-		shared = append(shared, l.Auth.MAC.Master)
-	}
-	if l.Envelope.Seal != nil {
-		shared = append(shared, l.Envelope.Seal.Key)
-	}
-	for _, role := range shared {
+	for _, role := range shared(l) {
 		keys.Ring[role], keys.Roles[role] = secure.Key{SM4: []byte("0123456789ABCDEF")}, role
 	}
 	var d [2]*protocol.Dialect
@@ -78,6 +71,26 @@ func ends(t *testing.T, l *Link) (asking, answering *protocol.Dialect) {
 		}
 	}
 	return d[0], d[1]
+}
+
+// shared returns the roles of secrets that both ends have.
+func shared(l *Link) (roles []string) {
+	if l.Auth.MAC != nil {
+		roles = append(roles, l.Auth.MAC.Master)
+	}
+	if l.Auth.Signature != nil && l.Auth.Signature.Secret != "" {
+		roles = append(roles, l.Auth.Signature.Secret)
+	}
+	if l.Auth.Hidden != nil {
+		roles = append(roles, l.Auth.Hidden.Cipher.Key)
+	}
+	if l.Envelope.Seal != nil {
+		roles = append(roles, l.Envelope.Seal.Key)
+	}
+	if l.Envelope.Cipher != nil && l.Envelope.Cipher.Key != "" {
+		roles = append(roles, l.Envelope.Cipher.Key)
+	}
+	return roles
 }
 
 // TestEveryMessageBothWays sends an example of every message of every link

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"qianzhi/adapters/mis"
@@ -18,6 +19,7 @@ import (
 	"qianzhi/gateway/tcp"
 	"qianzhi/protocol/gm"
 	"qianzhi/reconcile"
+	"qianzhi/reconcile/desk"
 	"qianzhi/reconcile/report"
 )
 
@@ -33,8 +35,9 @@ type App struct {
 	orders  chan order
 	locked  atomic.Uint32 // the day under reconciliation
 	addrs   map[string]string
-	doors   []*gateway.Channel // of the banks
-	lines   map[string]line    // of the doors that are no HTTP
+	mu      sync.Mutex
+	doors   []*gateway.Channel // of the banks; grows during the start, under mu
+	lines   map[string]line    // of the doors
 	admin   *admin.Server
 }
 
@@ -42,7 +45,7 @@ type App struct {
 // everything that had started is stopped again.
 func (p *Plan) Start(ctx context.Context) (*App, error) {
 	a := &App{plan: p, log: p.log, stack: newStack(p.log), orders: make(chan order), addrs: map[string]string{}, lines: map[string]line{}}
-	for _, step := range []func(context.Context) error{a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNight, a.openAdmin, a.openLinks} {
+	for _, step := range []func(context.Context) error{a.checkModes, a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNight, a.openAdmin, a.openLinks} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
@@ -85,10 +88,7 @@ func (a *App) openJournal(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	seal, index := a.plan.ring[c.Journal.SealKey], a.plan.ring[c.Journal.IndexKey]
-	j, err := journal.Open(ctx, sqlite.New(dir), journal.Options{Dir: dir, Node: c.Node.ID, DupDays: c.Journal.DupDays,
-		MaxPending: c.Journal.MaxPending, KEK: seal.SM4, IndexKey: index.SM4, Signer: a.plan.ring[c.Journal.SignKey].Private, Now: a.plan.now},
-		a.plan.cal.Day(a.plan.now()))
+	j, err := journal.Open(ctx, sqlite.New(dir), a.journalOptions(), a.plan.cal.Day(a.plan.now()))
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -96,6 +96,13 @@ func (a *App) openJournal(ctx context.Context) error {
 	a.stack.push(task{name: "journal", run: j.Run})
 	a.stack.push(task{name: "journal guard", run: a.guard})
 	return nil
+}
+
+func (a *App) journalOptions() journal.Options {
+	c := a.plan.Config
+	seal, index := a.plan.ring[c.Journal.SealKey], a.plan.ring[c.Journal.IndexKey]
+	return journal.Options{Dir: c.data("journal"), Node: c.Node.ID, DupDays: c.Journal.DupDays, MaxPending: c.Journal.MaxPending,
+		KEK: seal.SM4, IndexKey: index.SM4, Signer: a.plan.ring[c.Journal.SignKey].Private, Now: a.plan.now}
 }
 
 func (a *App) openMIS(ctx context.Context) error {
@@ -124,7 +131,7 @@ func (a *App) openHosts(context.Context) error {
 
 func (a *App) openEngine(ctx context.Context) error {
 	pol := a.plan.Config.Policy
-	a.engine = gateway.New(gateway.Options{Journal: mutate(a.journal), Batches: a.journal, Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
+	a.engine = gateway.New(gateway.Options{Journal: mutate(a.journal), Batches: a.journal, Refused: a.journal, Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
 		Today: a.journal.Day, Reconciling: a.reconciling, Now: a.plan.now, Log: a.log,
 		Policy: gateway.Policy{Gaps: pol.Gaps, Tries: pol.Tries, Due: a.parkedDue, Owner: pol.Owner, Workers: pol.Workers}})
 	a.plan.engine.Store(a.engine)
@@ -152,7 +159,8 @@ func (a *App) openNight(ctx context.Context) error {
 	if err := os.MkdirAll(inbox, 0o700); err != nil {
 		return err
 	}
-	o := reconcile.Options{Dir: c.data("recon"), Node: c.Node.ID, Books: a.journal, Matrix: a.plan.matrix, Report: report.Files, Now: a.plan.now, Log: a.log}
+	o := reconcile.Options{Dir: c.data("recon"), Node: c.Node.ID, Books: a.journal, Matrix: a.plan.matrix, Report: report.Files, Closed: desk.IsClosed,
+		Now: a.plan.now, Log: a.log}
 	for _, ch := range c.Reconcile.Channels {
 		rc := reconcile.Channel{ID: ch.ID, Links: ch.Links}
 		if s := a.plan.specs[ch.MIS]; s != nil {
@@ -191,8 +199,13 @@ func (a *App) listen(ctx context.Context, d *door, h gateway.Handler) error {
 	}
 	ch := &gateway.Channel{Link: d.opts.ID, Handler: h, Dialect: d.dialect, Funds: d.link.Taken(), Allow: allow, Max: d.link.MaxAmount(),
 		Timeout: d.link.Timeouts.Channel, Digest: gm.SumSM3, Now: a.plan.now, Rejects: a.journal, Log: a.log}
+	if d.rules != nil {
+		ch.Rules = d.rules
+	}
 	if h == a.engine {
+		a.mu.Lock()
 		a.doors = append(a.doors, ch)
+		a.mu.Unlock()
 	}
 	if d.link.Transport == "http" {
 		return a.listenHTTP(d, ch)
@@ -230,7 +243,7 @@ func (a *App) tcpOptions(d *door, ch *gateway.Channel) tcp.Options {
 	lim := d.link.Limits
 	return tcp.Options{Addr: d.opts.Listen, Handler: ch, Request: d.dialect.Request.Framer, Reply: d.dialect.Reply.Framer,
 		MaxFrame: d.link.Frame.Max, InFlight: lim.InFlight, Refusals: lim.Refusals, Conns: lim.Conns, MaxOut: 1 << 20,
-		Ordered: lim.Ordered, Now: a.plan.now, Log: a.log}
+		Ordered: lim.Ordered, Allow: d.allow, PerIP: d.opts.Access.PerIP, Rate: d.opts.Access.Rate, Slow: d.opts.Access.Frame, Now: a.plan.now, Log: a.log}
 }
 
 func (a *App) listenHTTP(d *door, ch *gateway.Channel) error {
@@ -244,11 +257,13 @@ func (a *App) listenHTTP(d *door, ch *gateway.Channel) error {
 	}
 	s, err := http.New(http.Options{Addr: d.opts.Listen, Handler: ch, Headers: hs, Type: d.link.HTTP.ContentType,
 		MaxBody: int64(d.link.Frame.Max), InFlight: d.link.Limits.InFlight, Conns: d.link.Limits.Conns, Read: d.link.Timeouts.Channel, Idle: 2 * d.link.Timeouts.Terminal,
+		Allow: d.allow, PerIP: d.opts.Access.PerIP, Rate: d.opts.Access.Rate, Header: d.opts.Access.Frame, Secure: d.server,
 		Now: a.plan.now, Log: a.log})
 	if err != nil {
 		return err
 	}
 	a.addrs[d.opts.ID] = s.Addr()
+	a.lines[d.opts.ID] = web{s}
 	a.stack.push(task{name: "link " + d.opts.ID, run: s.Run})
 	return nil
 }

@@ -12,12 +12,11 @@ import (
 	"time"
 
 	"qianzhi/adapters/posp"
-	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/conf"
 	"qianzhi/gateway/calendar"
 	"qianzhi/gateway/pay"
-	"qianzhi/protocol/secure"
 	"qianzhi/protocol/spec"
+	"qianzhi/protocol/transport"
 )
 
 // Config is the whole configuration file, decoded and checked.
@@ -33,13 +32,8 @@ type Config struct {
 	Routes    []RouteOptions
 	Policy    Policy
 	Reconcile Reconcile
+	Limits    Limits
 	Admin     Admin
-}
-
-// Admin is the daemon's own door.
-type Admin struct {
-	Socket string `yaml:"socket"` // under node.data; only the daemon's user can open it; empty: no such door
-	Listen string `yaml:"listen"` // loopback address for health and metrics; empty: none
 }
 
 // Node is the process itself.
@@ -89,15 +83,6 @@ func (j *Journal) Check() error {
 	return nil
 }
 
-// KeyFile names a key and the file that holds it: PEM for SM2, 32 hex digits
-// for SM4. Exactly one of the three is set.
-type KeyFile struct {
-	Name    string `yaml:"name"`
-	Private string `yaml:"private"`
-	Public  string `yaml:"public"`
-	SM4     string `yaml:"sm4"`
-}
-
 // HostOptions is a counterparty and what it promised.
 type HostOptions struct {
 	ID         string            `yaml:"id"`
@@ -120,6 +105,7 @@ type HostOptions struct {
 	Poll       time.Duration     `yaml:"poll"`      // between queries while the sender waits for a pending answer, 0: none
 	Terminals  []posp.Terminal   `yaml:"terminals"` // of ours at a card centre; empty: the host is none
 	Echo       time.Duration     `yaml:"echo"`      // a card centre: between line tests, 0: none
+	TLS        transport.Options `yaml:"tls"`
 }
 
 // Check reports the first setting that cannot work.
@@ -137,6 +123,9 @@ func (h *HostOptions) Check() error {
 		return errors.New("undo_days: must not be negative, nor refund_days and poll")
 	case h.Poll > 0 && h.Status != "by-serial":
 		return errors.New("poll: needs status: by-serial")
+	}
+	if err := h.TLS.Check(); err != nil {
+		return fmt.Errorf("tls: %w", err)
 	}
 	return nil
 }
@@ -218,7 +207,7 @@ func Load(name string) (*Config, error) {
 		name string
 		opts any
 	}{{"node", &c.Node}, {"calendar", &c.Calendar}, {"journal", &c.Journal}, {"keys", &c.Keys}, {"links", &c.Links}, {"hosts", &c.Hosts},
-		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"admin", &c.Admin}} {
+		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"limits", &c.Limits}, {"admin", &c.Admin}} {
 		if err := f.Section(s.name, s.opts); err != nil {
 			return nil, err
 		}
@@ -268,36 +257,6 @@ func (c *Config) Path(name string) string {
 // data resolves a name relative to the data folder.
 func (c *Config) data(name ...string) string {
 	return filepath.Join(append([]string{c.Path(c.Node.Data)}, name...)...)
-}
-
-// ring reads all keys.
-func (c *Config) ring() (secure.Ring, error) {
-	ring := secure.Ring{}
-	for i, k := range c.Keys {
-		key, err := c.key(k)
-		if err != nil {
-			return nil, c.file.Wrong(err, "keys", i)
-		}
-		if _, twice := ring[k.Name]; twice || k.Name == "" {
-			return nil, c.file.Wrong(fmt.Errorf("name: %q is empty or stands twice", k.Name), "keys", i)
-		}
-		ring[k.Name] = key
-	}
-	return ring, nil
-}
-
-func (c *Config) key(k KeyFile) (key secure.Key, err error) {
-	file := k.Private + k.Public + k.SM4
-	if file == "" || file != k.Private && file != k.Public && file != k.SM4 {
-		return key, errors.New("want exactly one of private, public, sm4")
-	}
-	if key, err = keyfile.Read(c.Path(file)); err != nil {
-		return key, err
-	}
-	if (k.Private != "") != (key.Private != nil) || (k.SM4 != "") != (key.SM4 != nil) {
-		return secure.Key{}, fmt.Errorf("%s holds another kind of key", file)
-	}
-	return key, nil
 }
 
 // link reads a link file.

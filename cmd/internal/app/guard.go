@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"qianzhi/gateway/admin"
@@ -29,7 +30,10 @@ func (a *App) guard(ctx context.Context) error {
 		a.log.Error("journal had a damaged tail", "event", "QZ204", "what", s.Damaged)
 	}
 	var down, behind bool
+	tables := a.plan.tables()
 	for {
+		a.reread(tables)
+		a.flush(ctx)
 		s := a.journal.Stats()
 		if s.Down != down {
 			if down = s.Down; down {
@@ -47,9 +51,20 @@ func (a *App) guard(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+			a.flush(ctx)
 			return nil
 		case <-tick.C:
 		}
+	}
+}
+
+// flush journals the counts of rejected frames that the links hold back.
+func (a *App) flush(ctx context.Context) {
+	a.mu.Lock()
+	doors := slices.Clone(a.doors)
+	a.mu.Unlock()
+	for _, ch := range doors {
+		ch.Flush(ctx)
 	}
 }
 

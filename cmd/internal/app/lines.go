@@ -9,7 +9,9 @@ import (
 
 	"qianzhi/gateway"
 	"qianzhi/gateway/admin"
+	"qianzhi/gateway/http"
 	"qianzhi/gateway/tcp"
+	"qianzhi/protocol/transport"
 )
 
 // LinkOptions binds a link file to addresses and to keys. Requests come from
@@ -27,6 +29,8 @@ type LinkOptions struct {
 	Backoff     time.Duration     `yaml:"backoff"`      // between dials, doubling to ceiling; 100ms by default
 	Ceiling     time.Duration     `yaml:"ceiling"`      // 10s by default
 	Keys        map[string]string `yaml:"keys"`         // role in the link file: key name
+	Access      AccessOptions     `yaml:"access"`       // who may use it, and how much
+	TLS         transport.Options `yaml:"tls"`          // of listen and reply_listen, or of dial and reply_dial
 }
 
 // defaults of the settings that a link may leave out.
@@ -37,6 +41,7 @@ const (
 	backoff    = 100 * time.Millisecond
 	ceiling    = 10 * time.Second
 	stall      = 10 * time.Second // for one write
+	handshake  = 10 * time.Second // for a TLS handshake
 )
 
 // Check reports the first setting that cannot work and fills in what is left
@@ -80,6 +85,15 @@ func (o *LinkOptions) Check() error {
 	}
 	if o.ReplyQueue == 0 {
 		o.ReplyQueue = replyQueue
+	}
+	if err := o.Access.Check(); err != nil {
+		return fmt.Errorf("access: %w", err)
+	}
+	if err := o.TLS.Check(); err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	if o.TLS.On() && o.Listen+o.ReplyListen != "" && dials {
+		return errors.New("tls: a link that listens and dials cannot have it yet: the two need different certificates")
 	}
 	return nil
 }
@@ -126,7 +140,7 @@ func (d *door) check() error {
 
 // streams reports whether the door is no ordinary listener.
 func (d *door) streams() bool {
-	return d.link.OneShot() || d.opts.Dial+d.opts.ReplyListen+d.opts.ReplyDial != ""
+	return d.link.OneShot() || d.opts.Dial+d.opts.ReplyListen+d.opts.ReplyDial != "" || d.opts.TLS.On()
 }
 
 // openStream opens a door that is no ordinary listener.
@@ -134,7 +148,8 @@ func (a *App) openStream(d *door, ch *gateway.Channel) error {
 	o, t := &d.opts, d.link.Timeouts
 	s, err := tcp.NewStream(tcp.StreamOptions{Options: a.tcpOptions(d, ch), Dial: o.Dial, ReplyAddr: o.ReplyListen, ReplyDial: o.ReplyDial,
 		OneShot: d.link.OneShot(), Whole: d.link.OneShot() && d.link.Endless(), Within: t.Terminal,
-		Connect: o.Connect, Backoff: o.Backoff, Ceiling: o.Ceiling, Keep: o.ReplyQueue, Stale: t.Terminal, Stall: stall})
+		Connect: o.Connect, Backoff: o.Backoff, Ceiling: o.Ceiling, Keep: o.ReplyQueue, Stale: t.Terminal, Stall: stall,
+		Server: d.server, Client: d.client, Hands: handshake})
 	if err != nil {
 		return err
 	}
@@ -152,7 +167,14 @@ type line interface {
 type ordinary struct{ s *tcp.Server }
 
 func (o ordinary) look(l *admin.Link) []admin.Problem {
-	l.Conns = o.s.Up()
+	l.Conns, l.Refused = o.s.Up(), o.s.Refused().Sum()
+	return nil
+}
+
+type web struct{ s *http.Server }
+
+func (w web) look(l *admin.Link) []admin.Problem {
+	l.Conns, l.Refused = w.s.Up(), w.s.Refused().Sum()
 	return nil
 }
 
@@ -166,6 +188,7 @@ type streams struct {
 // while requests come.
 func (s streams) look(l *admin.Link) (out []admin.Problem) {
 	l.Conns, l.ReplyConns = s.s.Up()
+	l.Refused = s.s.Refused().Sum()
 	l.Dial, l.Dropped = s.o.Dial, s.s.Dropped()
 	l.ReplyAddr = s.s.ReplyAddr() + s.o.ReplyDial
 	part := "link " + l.ID

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"qianzhi/protocol/gm"
 	"qianzhi/protocol/secure"
 	"qianzhi/protocol/spec"
+	"qianzhi/protocol/transport"
 	"qianzhi/reconcile"
 	"qianzhi/reconcile/statement"
 )
@@ -41,6 +43,8 @@ type Plan struct {
 	matrix *reconcile.Matrix
 	specs  map[string]*statement.Spec
 	engine atomic.Pointer[gateway.Engine] // once started
+
+	counters counters // of payments over all links
 }
 
 // door is a link with its dialect and what it is bound to.
@@ -48,6 +52,10 @@ type door struct {
 	opts    LinkOptions
 	link    *spec.Link
 	dialect *protocol.Dialect
+
+	allow          []netip.Prefix
+	rules          *rules // nil: the embedded MIS
+	server, client transport.Wrap
 }
 
 // Prepare builds a plan. Errors name the file or section they come from.
@@ -100,6 +108,7 @@ func (p *Plan) door(o LinkOptions) (*door, error) {
 
 func (p *Plan) doors() error {
 	seen := map[string]bool{}
+	p.counters = newCounters(p.Config.Limits, p.now)
 	for i, o := range p.Config.Links {
 		if o.ID == "" || seen[o.ID] {
 			return p.wrong(fmt.Errorf("id: %q: an id is needed and stands once", o.ID), "links", i)
@@ -109,7 +118,7 @@ func (p *Plan) doors() error {
 		if err != nil {
 			return p.wrong(err, "links", i, "file")
 		}
-		if err := d.check(); err != nil {
+		if err := errors.Join(d.check(), p.enter(d)); err != nil {
 			return p.wrong(err, "links", i)
 		}
 		p.links = append(p.links, d)
@@ -156,7 +165,14 @@ func (p *Plan) counterparties() error {
 // adapter builds the way to a host: its link and, at a card centre, the
 // terminals that speak over it.
 func (p *Plan) adapter(o HostOptions, d *door) (gateway.Adapter, error) {
-	so := socket.Options{Name: o.ID, Dial: socket.Dialer(o.Dial, o.Connect), Dialect: d.dialect, Conns: o.Conns, Queue: o.Queue,
+	var wrap transport.Wrap
+	if o.TLS.On() {
+		var err error
+		if wrap, err = o.TLS.Dial(p.Config.Path); err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+	}
+	so := socket.Options{Name: o.ID, Dial: secureDial(socket.Dialer(o.Dial, o.Connect), wrap, o.Connect), Dialect: d.dialect, Conns: o.Conns, Queue: o.Queue,
 		MaxIn: 4 << 20, Backoff: o.Backoff, Ceiling: o.Ceiling, Late: p.late(o.ID), Now: p.now, Log: p.log}
 	var centre *posp.Adapter
 	if len(o.Terminals) > 0 {

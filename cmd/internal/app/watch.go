@@ -4,27 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"qianzhi/gateway/admin"
 	"qianzhi/gateway/pay"
 )
-
-// openAdmin opens the daemon's own door, before the banks' doors so that a
-// start that hangs can be looked at.
-func (a *App) openAdmin(context.Context) error {
-	c := a.plan.Config
-	if c.Admin.Socket == "" {
-		return nil
-	}
-	s, err := admin.New(admin.Options{Socket: c.Socket(), Listen: c.Admin.Listen, Control: control{a}, Status: a.Status, Samples: a.samples, Log: a.log})
-	if err != nil {
-		return err
-	}
-	a.admin = s
-	a.stack.push(task{name: "admin", run: s.Run})
-	return nil
-}
 
 // control is the app as the admin door commands it.
 type control struct{ a *App }
@@ -55,7 +40,10 @@ func (c control) Reconcile(ctx context.Context, day pay.Day) ([]admin.Run, error
 func (a *App) Status() admin.Status {
 	st := admin.Status{Node: a.plan.Config.Node.ID, Unknown: a.Waiting(), Problems: []admin.Problem{}}
 	a.lookAtDay(&st)
-	for _, ch := range a.doors {
+	a.mu.Lock()
+	doors := slices.Clone(a.doors)
+	a.mu.Unlock()
+	for _, ch := range doors {
 		n := ch.Counts()
 		l := admin.Link{ID: ch.Link, Addr: a.Addr(ch.Link), Approved: n.Approved, Declined: n.Declined, Unknown: n.Unknown,
 			Rejected: n.Rejected, Busy: n.Busy, Panics: n.Panics}
@@ -135,6 +123,8 @@ func (a *App) samples() []admin.Sample {
 			out = append(out, admin.Sample{Name: "qianzhi_link_connections", Help: "open connections of a bank", Value: float64(n),
 				Labels: [][2]string{{"link", l.ID}, {"way", way}}})
 		}
+		out = append(out, admin.Sample{Name: "qianzhi_connections_refused_total", Help: "connections refused since the start: not on the list, or too many",
+			Counter: true, Value: float64(l.Refused), Labels: [][2]string{{"link", l.ID}}})
 		out = append(out, admin.Sample{Name: "qianzhi_replies_dropped_total", Help: "replies that found no connection since the start", Counter: true,
 			Value: float64(l.Dropped), Labels: [][2]string{{"link", l.ID}}})
 	}

@@ -14,13 +14,11 @@ import (
 
 	"qianzhi/cmd/internal/app"
 	"qianzhi/cmd/internal/control"
-	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/gateway/calendar"
 	"qianzhi/gateway/journal"
 	"qianzhi/gateway/journal/sqlite"
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol/gm"
-	"qianzhi/protocol/secure"
 )
 
 // Books is the journal of a configuration.
@@ -50,17 +48,11 @@ func New(c *app.Config) (*Books, error) {
 	}
 	o := journal.Options{Dir: Dir(c), Node: c.Node.ID, DupDays: c.Journal.DupDays, MaxPending: c.Journal.MaxPending,
 		Now: func() time.Time { return time.Now().In(cal.Location()) }}
-	for name, take := range map[string]func(secure.Key){
-		c.Journal.SealKey:  func(k secure.Key) { o.KEK = k.SM4 },
-		c.Journal.IndexKey: func(k secure.Key) { o.IndexKey = k.SM4 },
-		c.Journal.SignKey:  func(k secure.Key) { o.Signer = k.Private },
-	} {
-		k, err := key(c, name)
-		if err != nil {
-			return nil, err
-		}
-		take(k)
+	keys, err := c.KeysNamed(c.Journal.SealKey, c.Journal.IndexKey, c.Journal.SignKey)
+	if err != nil {
+		return nil, err
 	}
+	o.KEK, o.IndexKey, o.Signer = keys[c.Journal.SealKey].SM4, keys[c.Journal.IndexKey].SM4, keys[c.Journal.SignKey].Private
 	return &Books{Config: c, Store: sqlite.New(o.Dir), Options: o, Today: cal.Day(o.Now())}, o.Check()
 }
 
@@ -69,11 +61,11 @@ func Dir(c *app.Config) string { return filepath.Join(c.Path(c.Node.Data), "jour
 
 // Auditor proves the journal of a configuration, for which it reads one key.
 func Auditor(c *app.Config) (*journal.Auditor, error) {
-	k, err := key(c, c.Journal.SignKey)
+	keys, err := c.KeysNamed(c.Journal.SignKey)
 	if err != nil {
 		return nil, err
 	}
-	return NewAuditor(Dir(c), c.Node.ID, k.Public)
+	return NewAuditor(Dir(c), c.Node.ID, keys[c.Journal.SignKey].Public)
 }
 
 // NewAuditor proves the logs in a folder under a public key.
@@ -82,15 +74,6 @@ func NewAuditor(dir string, node uint8, public *gm.PublicKey) (*journal.Auditor,
 		return nil, errors.New("没有签名公钥")
 	}
 	return &journal.Auditor{Store: sqlite.New(dir), Dir: dir, Node: node, Public: public}, nil
-}
-
-func key(c *app.Config, name string) (secure.Key, error) {
-	for _, k := range c.Keys {
-		if k.Name == name {
-			return keyfile.Read(c.Path(k.Private + k.Public + k.SM4))
-		}
-	}
-	return secure.Key{}, fmt.Errorf("keys: 没有名为 %q 的密钥", name)
 }
 
 // ID writes the name of a payment as people give it back: day and row.

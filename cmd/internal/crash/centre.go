@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"qianzhi/adapters/posp"
 	"qianzhi/cmd/internal/app"
 	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/cmd/internal/peer"
-	"qianzhi/gateway/pay"
 	"qianzhi/protocol/secure"
 	"qianzhi/protocol/spec"
 )
@@ -39,13 +39,15 @@ func (c *centre) add(b peer.Booking) {
 	}
 }
 
-// of returns how often the charge of a payment counts.
-func (c *centre) of(id pay.ID) int {
-	const traces = 999_999
-	day := id.Day.Start(time.UTC)
+// of returns how often the charge of the payment with our serial counts.
+func (c *centre) of(serial string) int {
+	batch, trace, err := posp.Numbers(serial)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.effects[fmt.Sprintf("%03d%03d%06d", day.YearDay(), id.Row/traces%1000, id.Row%traces+1)]
+	if err != nil {
+		c.doubled = append(c.doubled, err.Error())
+	}
+	return c.effects[batch+trace]
 }
 
 // open serves the card centre of a configuration until ctx ends.

@@ -150,7 +150,7 @@ func (t *tale) effects(b *books, e *pay.Entry) int {
 	for _, host := range []struct {
 		kind pay.LegKind
 		n    int
-	}{{pay.LegPost, b.effects[e.ID.Serial(1)]}, {pay.LegCharge, t.centre.of(e.ID)}} {
+	}{{pay.LegPost, b.effects[e.ID.Serial(1)]}, {pay.LegCharge, t.centre.of(e.ID.Serial(1))}} {
 		switch {
 		case !has(e, host.kind):
 		case n >= 0 && n != host.n:

@@ -126,7 +126,7 @@ func (r *run) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plan, err := app.Prepare(c, slog.New(slog.NewTextHandler(logFile, nil)))
+	plan, err := app.Prepare(c, app.NewLog(logFile, slog.LevelInfo))
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,9 @@ func TestKinds(t *testing.T) {
 		{name: "not hex", text: strings.Repeat("zz", 16), mode: 0o600, wrong: "32 hex digits", hidden: "zz"},
 		{name: "password", text: "correct horse battery", mode: 0o600, wrong: "32 hex digits", hidden: "horse"},
 		{name: "empty", mode: 0o600, wrong: "32 hex digits"},
-		{name: "other PEM", text: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----", mode: 0o600, wrong: "CERTIFICATE"},
+		{name: "other PEM", text: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----", mode: 0o600, wrong: "not a certificate"},
+		{name: "open text", text: "text:secret", mode: 0o644, wrong: "readable by others", hidden: "secret"},
+		{name: "no text", text: "text:", mode: 0o600, wrong: "32 hex digits"},
 	} {
 		key, err := Read(write(t, c.text, c.mode))
 		if c.wrong != "" {

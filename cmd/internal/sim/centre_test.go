@@ -98,11 +98,13 @@ func (c *centre) undo(req *pay.Request, trace, batch string) pay.Reply {
 
 // effects returns how often the charge of a payment counts.
 func (c *centre) effects(id pay.ID) int {
-	day := id.Day.Start(time.UTC)
-	key := fmt.Sprintf("%03d%03d%06d", day.YearDay(), id.Row/999_999%1000, id.Row%999_999+1)
+	batch, trace, err := posp.Numbers(id.Serial(1))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if k := c.books[key]; k != nil {
+	if err != nil {
+		c.wrong = append(c.wrong, err.Error())
+	}
+	if k := c.books[batch+trace]; k != nil {
 		return k.times
 	}
 	return 0

@@ -120,6 +120,9 @@ func (w *world) counts(all map[string]pay.Entry) {
 				state, tries = s.Event.State, 0
 			}
 			if s.Event.Kind != pay.EvAttempt {
+				if s.Event.Attempt == tries+1 && s.Event.Note == "迟到应答" {
+					tries++ // the try that the late answer came into
+				}
 				continue
 			}
 			if tries > 0 && s.Event.Attempt != tries+1 {

@@ -81,6 +81,19 @@ func (w mortalWriter) Append(ctx context.Context, rows []journal.Row) error {
 	return nil
 }
 
+// lastWords keeps a process that was killed from writing refusals.
+type lastWords struct {
+	gateway.Refusals
+	d *daemon
+}
+
+func (l lastWords) Refuse(ref pay.Ref) error {
+	if l.d.dead.Load() {
+		return errDead
+	}
+	return l.Refusals.Refuse(ref)
+}
+
 // daemon is one incarnation of the gateway's process.
 type daemon struct {
 	w       *world
@@ -118,7 +131,7 @@ func (w *world) spawn() (*daemon, error) {
 	centre := &gateway.Host{ID: "posp", Adapter: w.o.cards(cards), Ops: w.cardLink.ops, Timeout: hostTimeout, LateWindow: w.o.lateWindow, UndoTells: w.o.tells || w.o.trust, UndoMarks: w.o.marks, UndoDays: 1}
 	h := &gateway.Host{ID: "mis", Adapter: w.o.adapter(mux), Timeout: hostTimeout, LateWindow: w.o.lateWindow, Status: w.o.status, Dedupe: w.o.dedupe,
 		UndoTells: true, UndoMarks: true, UndoDays: 1}
-	d.engine = gateway.New(gateway.Options{Journal: w.o.journal(j), Node: 1, Today: j.Day, Reconciling: func(pay.Day) bool { return false }, Now: w.now, Log: quiet,
+	d.engine = gateway.New(gateway.Options{Journal: w.o.journal(j), Refused: lastWords{j, d}, Node: 1, Today: j.Day, Reconciling: func(pay.Day) bool { return false }, Now: w.now, Log: quiet,
 		Routes: d.routes(h, centre),
 		Policy: gateway.Policy{Gaps: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute}, Tries: 40,
 			Due: func(now time.Time) time.Time { return now.Add(time.Hour) }, Owner: "值班", Workers: 4}})

@@ -18,6 +18,7 @@ var searchTests = map[string]func(*testing.T, *Bench){
 	"an index that was changed is found out":  testIndexChanged,
 	"an index is built again after a restart": testIndexAgain,
 	"the timeline shows every event":          testTimeline,
+	"notes are read as they were written":     testActs,
 	"a start from a snapshot knows the same":  testSnapshot,
 	"the running day is indexed in segments":  testSegments,
 	"segments that are damaged are made anew": testSegmentDamage,
@@ -385,4 +386,39 @@ func testSegmentDamage(t *testing.T, b *Bench) {
 		b.segmentsOf(b.Day())
 		b.compareRunning()
 	}
+}
+
+// testActs reads acts back in their order, over a restart, which begins a new
+// key, and leaves payments and other notes out.
+func testActs(t *testing.T, b *Bench) {
+	var want []string
+	for i := range 9 {
+		text := fmt.Sprintf("act %d", i)
+		if i == 4 {
+			b.Restart()
+		}
+		b.new(fmt.Sprintf("%06d", i))
+		for _, n := range []pay.Note{{Kind: pay.EvAdmin, Text: text}, {Kind: pay.EvQuery, Text: "query"}} {
+			if err := b.Note(t.Context(), &n, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want = append(want, text)
+	}
+	a := b.archive()
+	defer a.Close()
+	var got []string
+	last := uint64(0)
+	err := a.Notes(t.Context(), b.Day(), pay.EvAdmin, func(n *journal.Noted) bool {
+		if n.Row <= last || n.Log != b.Day() || n.At.IsZero() || n.Note.Kind != pay.EvAdmin {
+			t.Errorf("row %d of %s after %d: %+v", n.Row, n.Log, last, n)
+		}
+		last = n.Row
+		got = append(got, n.Note.Text)
+		return true
+	})
+	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	b.verify()
 }

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"qianzhi/cmd/internal/app"
+	"qianzhi/cmd/internal/books"
+	"qianzhi/gateway/access"
+	"qianzhi/gateway/pay"
+	"qianzhi/reconcile/desk"
+)
+
+const deskLogin = `用 --as 写明办理人, 密码与动态码从终端读入, 或从环境变量 QIANZHI_AS_PASSWORD, QIANZHI_AS_CODE 读入。
+每一步先记入流水, 记不下则不做。退出码: 0 已办, 1 不允许或不符, 6 他人正在办理, 7 该日已复核。`
+
+// deskFlags are those of a decision about a channel's day.
+type deskFlags struct {
+	file, day, channel, as string
+	due                    string
+	order                  desk.Order
+}
+
+// deskCommand is a command by which somebody decides. args are the arguments
+// that read puts into the order.
+func deskCommand(use, short, long, example string, kind desk.Kind, args int, read func(o *desk.Order, args []string), flags func(*cobra.Command, *deskFlags)) *cobra.Command {
+	o := &deskFlags{order: desk.Order{Kind: kind}}
+	c := &cobra.Command{Use: use, Short: short, Long: strings.TrimSpace(long + "\n" + deskLogin), Example: example, Args: cobra.ExactArgs(args),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if read != nil {
+				read(&o.order, args)
+			}
+			return o.run(cmd)
+		}}
+	config(c, &o.file)
+	c.Flags().StringVar(&o.day, "day", "", "账务日期 YYYYMMDD, 缺省为最近一天")
+	c.Flags().StringVar(&o.channel, "channel", "", "渠道, 只有一个时可省")
+	c.Flags().StringVar(&o.as, "as", "", "办理人的用户名 (必需)")
+	must(c.MarkFlagRequired("as"))
+	if flags != nil {
+		flags(c, o)
+	}
+	return c
+}
+
+func (o *deskFlags) text(c *cobra.Command, usage string) {
+	c.Flags().StringVar(&o.order.Text, "text", "", usage)
+}
+
+func (o *deskFlags) until(c *cobra.Command, usage string) {
+	c.Flags().StringVar(&o.due, "due", "", usage)
+}
+
+func deskCommands() []*cobra.Command {
+	item := func(o *desk.Order, args []string) { o.Item = args[0] }
+	return []*cobra.Command{
+		deskCommand("note 编号", "给一笔差异写明责任人、期限与说明", "签核不平的一天之前, 每笔待办须有备注。编号见 qianzhi recon open, 可只写前几位。",
+			"  qianzhi recon note 3f2a --config qianzhi.yaml --as li --owner 王五 --due 20261126 --text 已致电电力核实", desk.Note, 1, item,
+			func(c *cobra.Command, o *deskFlags) {
+				c.Flags().StringVar(&o.order.Owner, "owner", "", "责任人 (必需)")
+				o.until(c, "期限 YYYYMMDD (必需)")
+				o.text(c, "说明 (必需)")
+			}),
+		deskCommand("propose 编号 操作", "提议如何处理一笔差异", proposeLong(), "  qianzhi recon propose 3f2a refund --config qianzhi.yaml --as li --text 客户未再缴费", desk.Propose, 2,
+			func(o *desk.Order, args []string) { o.Item, o.Action = args[0], desk.Action(args[1]) },
+			func(c *cobra.Command, o *deskFlags) {
+				o.text(c, "理由 (必需)")
+				o.until(c, "挂账的期限 YYYYMMDD")
+				c.Flags().StringVar(&o.order.Document, "document", "", "凭证或批文编号")
+			}),
+		deskCommand("approve 编号", "批准一项提议(第二人, 须为复核员)", "", "  qianzhi recon approve 3f2a --config qianzhi.yaml --as zhao", desk.Approve, 1, item,
+			func(c *cobra.Command, o *deskFlags) { o.text(c, "说明") }),
+		deskCommand("reject 编号", "驳回一项提议(第二人, 须为复核员)", "", "  qianzhi recon reject 3f2a --config qianzhi.yaml --as zhao --text 凭证不全", desk.Reject, 1, item,
+			func(c *cobra.Command, o *deskFlags) { o.text(c, "理由 (必需)") }),
+		deskCommand("apply 编号", "执行一项已批准的操作(不由批准人执行)", "补销账、返销、冲正与状态补记由守护进程执行, 每项自身也是一笔有流水的交易; 退款、追款等由人在外办理, 此处记下凭证。",
+			"  qianzhi recon apply 3f2a --config qianzhi.yaml --as li", desk.Apply, 1, item,
+			func(c *cobra.Command, o *deskFlags) { o.text(c, "凭证编号或说明") }),
+		deskCommand("sign", "签核一天的对账结果", "签名覆盖版本、清单散列、结论与未结笔数金额; 之后有新版本则签名失效。不平时每笔待办须先有备注, 并写明原因。",
+			"  qianzhi recon sign --config qianzhi.yaml --as li", desk.Sign, 0, nil,
+			func(c *cobra.Command, o *deskFlags) { o.text(c, "不平的原因") }),
+		deskCommand("countersign", "复核签名, 关闭一天(第二人, 须为复核员)", "关闭后不再重跑, 也不再处理该日差异。", "  qianzhi recon countersign --config qianzhi.yaml --as zhao", desk.Countersign, 0, nil, nil),
+		deskCommand("reopen", "重开已关闭的一天: 一人申请, 另一人(复核员)再执行一次即重开", "", "  qianzhi recon reopen --config qianzhi.yaml --as li --text 银行补送文件", desk.Reopen, 0, nil,
+			func(c *cobra.Command, o *deskFlags) { o.text(c, "原因 (必需)") }),
+		reconCash(), reconVerify(),
+	}
+}
+
+func proposeLong() string {
+	var b strings.Builder
+	b.WriteString("操作须与该笔的证据相符, 没有任何操作会再次扣客户的卡:\n")
+	for _, a := range desk.Actions() {
+		fmt.Fprintf(&b, "  %-8s %s\n", a, a.Chinese())
+	}
+	return b.String()
+}
+
+// run logs in whoever decides, has the desk decide, and shows where it stands.
+func (o *deskFlags) run(cmd *cobra.Command) error {
+	if o.due != "" {
+		var err error
+		if o.order.Due, err = pay.ParseDay(o.due); err != nil {
+			return fmt.Errorf("--due: %w", err)
+		}
+	}
+	r := reports{file: o.file, day: o.day, channel: o.channel}
+	homes, err := r.latest()
+	if err != nil {
+		return err
+	}
+	if len(homes) != 1 {
+		return fmt.Errorf("--channel: 该日有 %d 个渠道, 请写明", len(homes))
+	}
+	day, err := pay.ParseDay(filepath.Base(filepath.Dir(homes[0])))
+	if err != nil {
+		return err
+	}
+	d, who, err := o.open(cmd)
+	if err != nil {
+		return &exitError{code: 1, err: err}
+	}
+	t, err := d.Do(cmd.Context(), who, day, filepath.Base(homes[0]), o.order)
+	switch {
+	case errors.Is(err, desk.ErrClosed):
+		return &exitError{code: 7, err: err}
+	case errors.Is(err, desk.ErrBusy):
+		return &exitError{code: 6, err: err}
+	case err != nil:
+		return &exitError{code: 1, err: err}
+	}
+	return showTable(cmd, t)
+}
+
+// open opens the desk and logs in whoever decides.
+func (o *deskFlags) open(cmd *cobra.Command) (*desk.Desk, access.Principal, error) {
+	c, err := app.Load(o.file)
+	if err != nil {
+		return nil, access.Principal{}, err
+	}
+	b, err := books.New(c)
+	if err != nil {
+		return nil, access.Principal{}, err
+	}
+	audit := books.Audit{Books: b}
+	users, err := c.Users(audit)
+	if err != nil {
+		return nil, access.Principal{}, err
+	}
+	who, err := logIn(cmd, users, o.as)
+	return &desk.Desk{Root: c.Reports(), Audit: audit, Now: time.Now}, who, err
+}
+
+// showTable shows where a day stands.
+func showTable(cmd *cobra.Command, t *desk.Table) error {
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+	s := &t.Summary
+	fmt.Fprintf(w, "%s %s r%d %s 待办 %d 待核 %d  签核 %s\n", s.Day, s.Channel, s.Version, s.Word, s.Todo, s.Pended, signature(t))
+	for i := range t.Open {
+		it := &t.Open[i]
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", it.ID(), it.Code, it.Name, it.Size().Yuan(), t.Standing(it))
+	}
+	for _, c := range t.Counts() {
+		fmt.Fprintf(w, "%s\t清点 %s\t假币 %s\t差 %s\t投入未入账 %s\n", c.Terminal, c.Counted().Yuan(), c.False().Yuan(), c.Gap().Yuan(), c.Unposted().Yuan())
+	}
+	return w.Flush()
+}
+
+// signature says who signed what.
+func signature(t *desk.Table) string {
+	text := t.Stage.String()
+	switch {
+	case t.Void:
+		return fmt.Sprintf("%s (r%d 上 %s 的签名已失效)", text, t.Signed.Version, t.Signed.By)
+	case t.Signed != nil && t.Countersigned != nil:
+		text += fmt.Sprintf(" 签 %s %s 复核 %s %s", t.Signed.By, t.Signed.At, t.Countersigned.By, t.Countersigned.At)
+	case t.Signed != nil:
+		text += fmt.Sprintf(" %s %s", t.Signed.By, t.Signed.At)
+	}
+	if t.Asked != nil {
+		text += fmt.Sprintf(" (%s 申请重开: %s)", t.Asked.By, t.Asked.Text)
+	}
+	return text
+}
+
+func reconVerify() *cobra.Command {
+	var r reports
+	c := &cobra.Command{
+		Use: "verify", Short: "证明报告、输入、决定与签名未被改动; 不需要守护进程, 可在别的机器上做", Args: cobra.NoArgs,
+		Long:    "逐个版本比对清单与文件, 沿哈希链核对决定, 核对每个签名所对的版本。退出码: 0 完好, 1 不完好。",
+		Example: "  qianzhi recon verify --config qianzhi.yaml --day 20261120\n  qianzhi recon verify --dir recon --day 20261120",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			homes, err := r.latest()
+			if err != nil {
+				return err
+			}
+			for _, h := range homes {
+				name := filepath.Base(filepath.Dir(h)) + " " + filepath.Base(h)
+				p, err := desk.Verify(h)
+				if err != nil {
+					return &exitError{code: 1, err: fmt.Errorf("%s 不完好: %w", name, err)}
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s 完好: %d 个版本 %d 个文件, %d 条决定, %d 个签名\n", name, p.Versions, p.Files, p.Entries, p.Signatures)
+			}
+			return nil
+		},
+	}
+	r.flags(c, "账务日期 YYYYMMDD, 缺省为最近一天")
+	return c
+}
+
+// reconCash records the count of a terminal's cash from a file, because it has
+// many parts.
+func reconCash() *cobra.Command {
+	var name string
+	var o *deskFlags
+	c := deskCommand("cash", "记下一台终端的现金清点: 面额张数, 两人具名, 假币", `清点写成一个 JSON 文件, 金额为分, notes 为面额(元)与张数:
+  {"terminal":"T0022","names":["王五","赵六"],"opening":0,"inserted":120000,"returned":0,"posted":120000,
+   "notes":{"100":11,"50":1},"counterfeit":[{"number":"AB12345678","yuan":50,"called":"09:10","result":"厂商已收走"}]}
+已点 + 假币 = 期初 + 投入 - 退回与找零, 不等即为钞箱长款或短款, 不与银行的混在一起。`, "  qianzhi recon cash --config qianzhi.yaml --as li --file t0022.json",
+		desk.Cash, 0, nil, func(c *cobra.Command, f *deskFlags) {
+			o = f
+			c.Flags().StringVar(&name, "file", "", "清点文件 (必需)")
+			must(c.MarkFlagRequired("file"))
+		})
+	c.PreRunE = func(*cobra.Command, []string) error {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		o.order.Count, err = desk.ParseCount(b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+	return c
+}
