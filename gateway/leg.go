@@ -146,8 +146,12 @@ func (e *Engine) sender(p *pay.Entry, k int, r *pay.Request) *pay.Request {
 
 // hostRequest is what every message to a host about a payment says.
 func (e *Engine) hostRequest(p *pay.Entry, op pay.Op) *pay.Request {
+	key := p.ID
+	if p.Repairs() {
+		key = p.Original // the host knows the payment by it, if it does
+	}
 	return &pay.Request{Op: op, Day: p.ID.Day, Biller: p.Req.Biller, Account: p.Req.Account, Amount: p.Req.Amount, Bills: p.Req.Bills,
-		Ref:  pay.Ref{Kind: op.Kind(), Serial: p.ID.Serial(e.o.Node)},
+		Ref:  pay.Ref{Kind: op.Kind(), Serial: key.Serial(e.o.Node)},
 		More: []pay.Field{{ID: pay.FChannel, Val: p.Req.Via.Link}}}
 }
 

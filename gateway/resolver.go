@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -227,17 +228,21 @@ func (r *Resolver) try(ctx context.Context, p *pay.Entry) error {
 	return r.append(ctx, p, e.park(e.o.Now(), pay.CodeUnknown))
 }
 
-// steps returns the steps of a payment, those that undo its original for a 撤销
-// or 退货.
+// steps returns the steps of a payment: for a 撤销 or 退货 those that undo its
+// original, for a repair that of its posting.
 func (e *Engine) steps(ctx context.Context, p *pay.Entry) ([]Step, error) {
-	if !p.Undoes() {
+	if !p.Undoes() && !p.Repairs() {
 		return e.o.Routes.steps(p), nil
 	}
 	orig, err := e.o.Journal.Get(ctx, p.Original)
 	if err != nil {
 		return nil, err
 	}
-	return e.o.Routes.undoSteps(&orig), nil
+	all := e.o.Routes.undoSteps(&orig)
+	if len(all) == len(p.Legs) {
+		return all, nil
+	}
+	return slices.DeleteFunc(all, func(s Step) bool { return s.Kind != pay.LegPost }), nil
 }
 
 // goOn takes up a payment of which nothing is unknown and something is left to

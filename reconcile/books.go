@@ -55,7 +55,12 @@ func (x *run) journal(ctx context.Context) bool {
 	return true
 }
 
+// has reports whether a payment is one of the channel's. A repair is not: what
+// it did stands under the serial of the payment that it repaired.
 func (c *Channel) has(e *pay.Entry) bool {
+	if e.Repairs() {
+		return false
+	}
 	for _, l := range c.Links {
 		if e.Req.Via != nil && e.Req.Via.Link == l {
 			return true
@@ -65,7 +70,7 @@ func (c *Channel) has(e *pay.Entry) bool {
 }
 
 func (r *Runner) line(c *Channel, e *pay.Entry) Line {
-	l := Line{Serial: e.ID.Serial(r.o.Node), Account: e.Req.Account, Amount: e.Req.Amount, Day: e.ID.Day, Effect: OfState(e.State),
+	l := Line{Serial: e.ID.Serial(r.o.Node), Account: e.Req.Account, Amount: e.Req.Amount, Day: e.ID.Day, Effect: endedAs(e),
 		Link: e.Req.Via.Link, Terminal: pay.Find(e.Req.More, pay.FTerminal), Time: e.At.Format("15:04:05"), Row: int(e.ID.Row)}
 	for i := range e.Legs {
 		if e.Legs[i].Kind == pay.LegPost {
@@ -74,6 +79,15 @@ func (r *Runner) line(c *Channel, e *pay.Entry) Line {
 	}
 	l.Key = Key(c.Key, func(id pay.FieldID) string { return field(e, id) })
 	return l
+}
+
+// endedAs is the journal's effect of a payment; one that was adjusted counts as
+// what it was adjusted to.
+func endedAs(e *pay.Entry) Effect {
+	if e.State == pay.Adjd && e.Code == pay.CodeReversed {
+		return Reversed
+	}
+	return OfState(e.State)
 }
 
 // Key joins the values of the fields that make a bank's line unique.

@@ -239,12 +239,16 @@ func (c *conn) deliver(f protocol.Frame) {
 }
 
 // only returns the key of the call that an answer without one must belong to,
-// "" when it is not the only call. Mux.mu is held.
+// given up or not, "" when that cannot be said. Mux.mu is held.
 func (c *conn) only() string {
+	if c.m.o.Mode == Shared || len(c.sent)+len(c.gone) != 1 {
+		return ""
+	}
 	for key := range c.sent {
-		if c.m.o.Mode != Shared {
-			return key
-		}
+		return key
+	}
+	for key := range c.gone {
+		return key
 	}
 	return ""
 }

@@ -44,7 +44,7 @@ type Web struct {
 	wg     sync.WaitGroup
 	down   atomic.Bool // the last dial failed
 
-	up     chan struct{} // closed by Run
+	up chan struct{} // closed by Run
 
 	mu     sync.Mutex
 	life   context.Context // of Run

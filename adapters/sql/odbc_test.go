@@ -27,7 +27,8 @@ func TestODBC(t *testing.T) {
 		t.Fatal(err)
 	}
 	host, port, _ := net.SplitHostPort(addr)
-	odbc := strings.Replace(strings.Replace(string(text), "driver: postgres", "driver: odbc", 1), ":amount)", "CAST(:amount AS bigint))", -1)
+	odbc := strings.NewReplacer("driver: postgres", "driver: odbc", "isolation: serializable\n", "", "0::numeric", "0::bigint", // a numeric arrives as a float, which is refused
+		":amount)", "CAST(:amount AS bigint))").Replace(string(text))
 	a := adapter(t, odbc, "links/mis-sql.yaml", "Driver="+found[0]+";Servername="+host+";Port="+port+";Database=testodbc;UserName=meter;SSLmode=disable;BoolsAsChar=0")
 	p := sale("O1", "0512000001", 10050)
 	for range 2 {

@@ -259,6 +259,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("Meter", s.sells)
 	t.Run("Hangs", s.hangs)
 	t.Run("Callers", s.callers)
+	t.Run("Contract", s.contract)
 }
 
 func (s server) sells(t *testing.T) {

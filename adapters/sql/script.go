@@ -26,7 +26,7 @@ import (
 // Script is what the messages of a link are in SQL, as its file describes them.
 type Script struct {
 	Driver    string    `yaml:"driver"`     // one of postgres, sqlite, odbc
-	Isolation string    `yaml:"isolation"`  // one of read-committed, repeatable-read, serializable; empty: the database's default
+	Isolation string    `yaml:"isolation"`  // one of read-committed, repeatable-read, serializable; empty: the database's default, as odbc always has
 	RollsBack bool      `yaml:"rolls_back"` // a transaction that is rolled back has no effect at all; false: an error after the first statement leaves the outcome unknown
 	Messages  []Message `yaml:"messages"`
 }
@@ -88,6 +88,9 @@ func (s *Script) Check() error {
 	}
 	if _, ok := isolations[s.Isolation]; !ok {
 		return fmt.Errorf("isolation: want read-committed, repeatable-read or serializable, got %q", s.Isolation)
+	}
+	if s.Driver == "odbc" && s.Isolation != "" {
+		return errors.New("isolation: odbc has that of the data source")
 	}
 	if len(s.Messages) == 0 {
 		return errors.New("messages: none")

@@ -44,6 +44,7 @@ func TestScriptErrorsAreLocated(t *testing.T) {
 		{"", "empty"},
 		{"driver: oracle\nmessages: []", "driver: want postgres"},
 		{"driver: sqlite\nisolation: dirty", "isolation: want"},
+		{"driver: odbc\nisolation: serializable", "isolation: odbc"},
 		{"driver: sqlite", "messages: none"},
 		{"driver: sqlite\nspeed: 1", "test.yaml:2: speed: unknown key"},
 		{"driver: sqlite\nmessages: [{message: a}]", "a: no steps"},

@@ -44,10 +44,27 @@ func setenv(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], ts.ReadFile(args[1]))
 }
 
+// ticket NAME takes the ticket out of what a login has written to LOGIN.
+func ticket(ts *testscript.TestScript, neg bool, args []string) {
+	_, token, found := strings.Cut(strings.TrimSpace(ts.Getenv("LOGIN")), "=")
+	if neg || len(args) != 1 || !found {
+		ts.Fatalf("usage: ticket NAME, with LOGIN set")
+	}
+	ts.Setenv(args[0], token)
+}
+
+// trim NAME takes the white space off a variable.
+func trim(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: trim NAME")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.Getenv(args[0])))
+}
+
 // TestScripts runs the command line's specification.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"setenv": setenv},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"setenv": setenv, "ticket": ticket, "trim": trim},
 		Setup: func(e *testscript.Env) error {
 			if _, err := exec.LookPath("openssl"); err != nil && os.Getenv("CI") != "" {
 				return errors.New("openssl is missing, and CI is set: install OpenSSL 3")

@@ -13,12 +13,14 @@ import (
 
 	"qianzhi/cmd/internal/app"
 	"qianzhi/cmd/internal/books"
+	"qianzhi/cmd/internal/control"
 	"qianzhi/gateway/access"
 	"qianzhi/gateway/pay"
 	"qianzhi/reconcile/desk"
 )
 
-const deskLogin = `用 --as 写明办理人, 密码与动态码从终端读入, 或从环境变量 QIANZHI_AS_PASSWORD, QIANZHI_AS_CODE 读入。
+const deskLogin = `先 eval "$(qianzhi user login --config qianzhi.yaml 用户)", 此后 30 分钟内不必再输密码; 或用 --as 写明办理人, 密码与动态码从终端读入,
+或从环境变量 QIANZHI_AS_PASSWORD, QIANZHI_AS_CODE 读入。
 每一步先记入流水, 记不下则不做。退出码: 0 已办, 1 不允许或不符, 6 他人正在办理, 7 该日已复核。`
 
 // deskFlags are those of a decision about a channel's day.
@@ -42,8 +44,7 @@ func deskCommand(use, short, long, example string, kind desk.Kind, args int, rea
 	config(c, &o.file)
 	c.Flags().StringVar(&o.day, "day", "", "账务日期 YYYYMMDD, 缺省为最近一天")
 	c.Flags().StringVar(&o.channel, "channel", "", "渠道, 只有一个时可省")
-	c.Flags().StringVar(&o.as, "as", "", "办理人的用户名 (必需)")
-	must(c.MarkFlagRequired("as"))
+	c.Flags().StringVar(&o.as, "as", "", "办理人的用户名; 已 qianzhi user login 时可省")
 	if flags != nil {
 		flags(c, o)
 	}
@@ -62,31 +63,31 @@ func deskCommands() []*cobra.Command {
 	item := func(o *desk.Order, args []string) { o.Item = args[0] }
 	return []*cobra.Command{
 		deskCommand("note 编号", "给一笔差异写明责任人、期限与说明", "签核不平的一天之前, 每笔待办须有备注。编号见 qianzhi recon open, 可只写前几位。",
-			"  qianzhi recon note 3f2a --config qianzhi.yaml --as li --owner 王五 --due 20261126 --text 已致电电力核实", desk.Note, 1, item,
+			"  qianzhi recon note 3f2a --config qianzhi.yaml --owner 王五 --due 20261126 --text 已致电电力核实", desk.Note, 1, item,
 			func(c *cobra.Command, o *deskFlags) {
 				c.Flags().StringVar(&o.order.Owner, "owner", "", "责任人 (必需)")
 				o.until(c, "期限 YYYYMMDD (必需)")
 				o.text(c, "说明 (必需)")
 			}),
-		deskCommand("propose 编号 操作", "提议如何处理一笔差异", proposeLong(), "  qianzhi recon propose 3f2a refund --config qianzhi.yaml --as li --text 客户未再缴费", desk.Propose, 2,
+		deskCommand("propose 编号 操作", "提议如何处理一笔差异", proposeLong(), "  qianzhi recon propose 3f2a refund --config qianzhi.yaml --text 客户未再缴费", desk.Propose, 2,
 			func(o *desk.Order, args []string) { o.Item, o.Action = args[0], desk.Action(args[1]) },
 			func(c *cobra.Command, o *deskFlags) {
 				o.text(c, "理由 (必需)")
 				o.until(c, "挂账的期限 YYYYMMDD")
 				c.Flags().StringVar(&o.order.Document, "document", "", "凭证或批文编号")
 			}),
-		deskCommand("approve 编号", "批准一项提议(第二人, 须为复核员)", "", "  qianzhi recon approve 3f2a --config qianzhi.yaml --as zhao", desk.Approve, 1, item,
+		deskCommand("approve 编号", "批准一项提议(第二人, 须为复核员)", "", "  qianzhi recon approve 3f2a --config qianzhi.yaml", desk.Approve, 1, item,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "说明") }),
-		deskCommand("reject 编号", "驳回一项提议(第二人, 须为复核员)", "", "  qianzhi recon reject 3f2a --config qianzhi.yaml --as zhao --text 凭证不全", desk.Reject, 1, item,
+		deskCommand("reject 编号", "驳回一项提议(第二人, 须为复核员)", "", "  qianzhi recon reject 3f2a --config qianzhi.yaml --text 凭证不全", desk.Reject, 1, item,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "理由 (必需)") }),
 		deskCommand("apply 编号", "执行一项已批准的操作(不由批准人执行)", "补销账、返销、冲正与状态补记由守护进程执行, 每项自身也是一笔有流水的交易; 退款、追款等由人在外办理, 此处记下凭证。",
-			"  qianzhi recon apply 3f2a --config qianzhi.yaml --as li", desk.Apply, 1, item,
+			"  qianzhi recon apply 3f2a --config qianzhi.yaml", desk.Apply, 1, item,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "凭证编号或说明") }),
 		deskCommand("sign", "签核一天的对账结果", "签名覆盖版本、清单散列、结论与未结笔数金额; 之后有新版本则签名失效。不平时每笔待办须先有备注, 并写明原因。",
-			"  qianzhi recon sign --config qianzhi.yaml --as li", desk.Sign, 0, nil,
+			"  qianzhi recon sign --config qianzhi.yaml", desk.Sign, 0, nil,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "不平的原因") }),
-		deskCommand("countersign", "复核签名, 关闭一天(第二人, 须为复核员)", "关闭后不再重跑, 也不再处理该日差异。", "  qianzhi recon countersign --config qianzhi.yaml --as zhao", desk.Countersign, 0, nil, nil),
-		deskCommand("reopen", "重开已关闭的一天: 一人申请, 另一人(复核员)再执行一次即重开", "", "  qianzhi recon reopen --config qianzhi.yaml --as li --text 银行补送文件", desk.Reopen, 0, nil,
+		deskCommand("countersign", "复核签名, 关闭一天(第二人, 须为复核员)", "关闭后不再重跑, 也不再处理该日差异。", "  qianzhi recon countersign --config qianzhi.yaml", desk.Countersign, 0, nil, nil),
+		deskCommand("reopen", "重开已关闭的一天: 一人申请, 另一人(复核员)再执行一次即重开", "", "  qianzhi recon reopen --config qianzhi.yaml --text 银行补送文件", desk.Reopen, 0, nil,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "原因 (必需)") }),
 		reconCash(), reconVerify(),
 	}
@@ -152,8 +153,8 @@ func (o *deskFlags) open(cmd *cobra.Command) (*desk.Desk, access.Principal, erro
 	if err != nil {
 		return nil, access.Principal{}, err
 	}
-	who, err := logIn(cmd, users, o.as)
-	return &desk.Desk{Root: c.Reports(), Audit: audit, Now: time.Now}, who, err
+	who, err := whoActs(cmd, c, users, o.as)
+	return &desk.Desk{Root: c.Reports(), Audit: audit, Now: time.Now, Hands: control.New(c.Socket())}, who, err
 }
 
 // showTable shows where a day stands.
@@ -222,7 +223,7 @@ func reconCash() *cobra.Command {
 	c := deskCommand("cash", "记下一台终端的现金清点: 面额张数, 两人具名, 假币", `清点写成一个 JSON 文件, 金额为分, notes 为面额(元)与张数:
   {"terminal":"T0022","names":["王五","赵六"],"opening":0,"inserted":120000,"returned":0,"posted":120000,
    "notes":{"100":11,"50":1},"counterfeit":[{"number":"AB12345678","yuan":50,"called":"09:10","result":"厂商已收走"}]}
-已点 + 假币 = 期初 + 投入 - 退回与找零, 不等即为钞箱长款或短款, 不与银行的混在一起。`, "  qianzhi recon cash --config qianzhi.yaml --as li --file t0022.json",
+已点 + 假币 = 期初 + 投入 - 退回与找零, 不等即为钞箱长款或短款, 不与银行的混在一起。`, "  qianzhi recon cash --config qianzhi.yaml --file t0022.json",
 		desk.Cash, 0, nil, func(c *cobra.Command, f *deskFlags) {
 			o = f
 			c.Flags().StringVar(&name, "file", "", "清点文件 (必需)")

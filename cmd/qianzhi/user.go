@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -27,10 +29,11 @@ func userCommand() *cobra.Command {
 		Example: "  qianzhi user add --config qianzhi.yaml --person A001 --role administrator zhang\n" +
 			"  qianzhi user add --config qianzhi.yaml --as zhang --person B001 --role operator li\n" +
 			"  qianzhi user passwd --config qianzhi.yaml --as li li\n" +
-			"  qianzhi user lock --config qianzhi.yaml --as zhang --reason 离岗 li"}
+			"  qianzhi user lock --config qianzhi.yaml --as zhang --reason 离岗 li\n" +
+			"  eval \"$(qianzhi user login --config qianzhi.yaml li)\""}
 	c.PersistentFlags().StringVarP(&o.file, "config", "c", "", "配置文件 (必需)")
 	must(c.MarkPersistentFlagRequired("config"))
-	c.AddCommand(userList(o), userAdd(o), userPasswd(o), userTOTP(o), userRole(o),
+	c.AddCommand(userLogin(o), userLogout(o), userList(o), userAdd(o), userPasswd(o), userTOTP(o), userRole(o),
 		userReason(o, "lock", "锁定: 拒绝登录并结束会话", (*access.Directory).Lock),
 		userReason(o, "unlock", "解锁, 并清除登录失败次数", (*access.Directory).Unlock),
 		userReason(o, "remove", "删除账号", (*access.Directory).Remove))
@@ -67,8 +70,12 @@ func (o *userFlags) act(do func(cmd *cobra.Command, d *access.Directory, by acce
 			return err
 		}
 		by := access.Local(os.Getuid(), "cli")
-		if o.as != "" {
-			if by, err = logIn(cmd, d, o.as); err != nil {
+		if o.as != "" || os.Getenv(ticketEnv) != "" {
+			c, err := app.Load(o.file)
+			if err != nil {
+				return err
+			}
+			if by, err = whoActs(cmd, c, d, o.as); err != nil {
 				return &exitError{code: 1, err: err}
 			}
 		}
@@ -87,6 +94,32 @@ func (o *userFlags) acting(c *cobra.Command) *cobra.Command {
 	return c
 }
 
+// ticketEnv names the variable that holds the ticket of a login.
+const ticketEnv = "QIANZHI_TICKET"
+
+// ticketLife is how long a login on the command line lasts.
+const ticketLife = 30 * time.Minute
+
+func tickets(c *app.Config, d *access.Directory) access.Tickets {
+	return access.Tickets{Users: d, Dir: filepath.Join(c.Path(c.Node.Data), "tickets"), Life: ticketLife}
+}
+
+// whoActs takes the ticket of a login, or has somebody log in.
+func whoActs(cmd *cobra.Command, c *app.Config, d *access.Directory, name string) (access.Principal, error) {
+	token := os.Getenv(ticketEnv)
+	if token == "" {
+		if name == "" {
+			return access.Principal{}, errors.New("--as: 须写明办理人, 或先 eval \"$(qianzhi user login ...)\"")
+		}
+		return logIn(cmd, d, name)
+	}
+	p, err := tickets(c, d).Redeem(token, "cli")
+	if err == nil && name != "" && name != p.Name() {
+		err = fmt.Errorf("%s 是 %s 的登录, 不是 %s 的", ticketEnv, p.Name(), name)
+	}
+	return p, err
+}
+
 func logIn(cmd *cobra.Command, d *access.Directory, name string) (access.Principal, error) {
 	password, err := ask(cmd, name+" 的密码", "QIANZHI_AS_PASSWORD", "")
 	if err != nil {
@@ -97,6 +130,48 @@ func logIn(cmd *cobra.Command, d *access.Directory, name string) (access.Princip
 		return access.Principal{}, err
 	}
 	return d.Login(cmd.Context(), name, password, code, "cli")
+}
+
+func userLogin(o *userFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "login 用户", Short: "登录一次, 办理多次: 输出一个 30 分钟有效的凭据", Args: cobra.ExactArgs(1),
+		Long:    "核对密码与动态码后输出 export " + ticketEnv + "=…, 供本终端此后的命令使用; 锁定、改密码或 qianzhi user logout 使其失效。",
+		Example: "  eval \"$(qianzhi user login --config qianzhi.yaml li)\"\n  qianzhi recon sign --config qianzhi.yaml",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := o.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			c, err := app.Load(o.file)
+			if err != nil {
+				return err
+			}
+			p, err := logIn(cmd, d, args[0])
+			if err != nil {
+				return &exitError{code: 1, err: err}
+			}
+			token, err := tickets(c, d).Issue(p)
+			if err != nil {
+				return &exitError{code: 1, err: err}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "export %s=%s\n", ticketEnv, token)
+			return nil
+		},
+	}
+}
+
+func userLogout(o *userFlags) *cobra.Command {
+	return &cobra.Command{
+		Use: "logout", Short: "使 " + ticketEnv + " 失效", Args: cobra.NoArgs,
+		Example: "  qianzhi user logout --config qianzhi.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := app.Load(o.file)
+			if err != nil {
+				return err
+			}
+			return tickets(c, nil).End(os.Getenv(ticketEnv))
+		},
+	}
 }
 
 func userList(o *userFlags) *cobra.Command {

@@ -84,7 +84,7 @@ func userAdd(o *userFlags) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("--role: %w", err)
 			}
-			if err := o.first(d, role); err != nil {
+			if err := o.first(d, by, role); err != nil {
 				return err
 			}
 			password, err := o.newPassword(cmd, name)
@@ -92,7 +92,7 @@ func userAdd(o *userFlags) *cobra.Command {
 				return err
 			}
 			var u access.User
-			if o.as != "" {
+			if by.Role() != access.NoRole {
 				u, err = d.Add(cmd.Context(), by, name, o.person, role, password)
 			} else {
 				u, err = d.First(cmd.Context(), by, name, o.person, password)
@@ -112,10 +112,10 @@ func userAdd(o *userFlags) *cobra.Command {
 }
 
 // first says early why somebody who has not logged in may not add this user.
-func (o *userFlags) first(d *access.Directory, role access.Role) error {
+func (o *userFlags) first(d *access.Directory, by access.Principal, role access.Role) error {
 	us, err := d.List()
 	switch {
-	case err != nil || o.as != "":
+	case err != nil || by.Role() != access.NoRole:
 		return err
 	case len(us) > 0:
 		return fmt.Errorf("%w (--as)", access.ErrNotFirst)

@@ -26,6 +26,7 @@ func (s *Server) orders() []order {
 		{"GET /v1/status", access.View, s.status},
 		{"POST /v1/day/cut", access.Operate, s.cut},
 		{"POST /v1/recon/run", access.Operate, s.reconcile},
+		{"POST /v1/recon/apply", access.Operate, s.apply},
 	}
 	if s.o.Users == nil {
 		return list
@@ -91,6 +92,31 @@ func (s *Server) reconcile(w http.ResponseWriter, r *http.Request, p access.Prin
 		return err
 	})
 	s.outcome(w, err, runs)
+}
+
+// apply does what people have decided about an item; the decision, with its two
+// names, is in the files of the day, and is looked at there.
+func (s *Server) apply(w http.ResponseWriter, r *http.Request, p access.Principal) {
+	var o struct {
+		Day     string `json:"day"`
+		Channel string `json:"channel"`
+		Item    string `json:"item"`
+	}
+	err := decode(r, &o)
+	var day pay.Day
+	if err == nil {
+		day, err = pay.ParseDay(o.Day)
+	}
+	if err != nil {
+		s.fail(w, http.StatusBadRequest, err)
+		return
+	}
+	var done string
+	err = s.act(r.Context(), p.Act("recon.carry-out", o.Day+" "+o.Channel+" "+o.Item, ""), func(ctx context.Context) (err error) {
+		done, err = s.o.Control.Apply(ctx, day, o.Channel, o.Item)
+		return err
+	})
+	s.outcome(w, err, map[string]string{"outcome": done})
 }
 
 // act does what was ordered after its record is durable. A failure is recorded

@@ -34,6 +34,8 @@ type Control interface {
 	Note(ctx context.Context, text string) error
 	// Reconcile runs the reconciliation of a day.
 	Reconcile(ctx context.Context, day pay.Day) ([]Run, error)
+	// Apply does what was decided and begun about an item of a day.
+	Apply(ctx context.Context, day pay.Day, channel, item string) (outcome string, err error)
 }
 
 // Run is what the reconciliation of one channel came to.

@@ -43,6 +43,10 @@ func (b *boss) Cut(_ context.Context, next pay.Day) error {
 	return b.err
 }
 
+func (b *boss) Apply(_ context.Context, _ pay.Day, channel, item string) (string, error) {
+	return channel + item, b.err
+}
+
 func (b *boss) Reconcile(context.Context, pay.Day) ([]Run, error) {
 	return []Run{{Channel: "B1", Verdict: "平"}}, b.err
 }

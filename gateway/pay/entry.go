@@ -205,6 +205,9 @@ func (e *Entry) Effect(except int) bool {
 // Undoes reports whether the payment is a 撤销 or 退货, the child of another.
 func (e *Entry) Undoes() bool { return e.Req.Op == Cancel || e.Req.Op == Refund }
 
+// Repairs reports whether the payment is the posting of another once more.
+func (e *Entry) Repairs() bool { return e.Req.Op == Pay && !e.Original.IsZero() }
+
 // Taken reports whether the money of the payment is already with its sender, so
 // that nothing about it may be refused finally.
 func (e *Entry) Taken() bool { return e.Req.Via.Funds == Taken && !e.Undoes() }

@@ -319,3 +319,66 @@ func FuzzCipherOpen(f *testing.F) {
 		}
 	})
 }
+
+// TestSameTextOtherFields moves what was signed into other fields, which leaves
+// the signed text as it was: the receiver refuses it.
+func TestSameTextOtherFields(t *testing.T) {
+	keys, _ := both(t)
+	codec := jsonCodec(t, "", "a", "b", "sign", "z")
+	for _, c := range []struct{ signed, from, to string }{
+		{"pairs", `"a":"1","b":"2"`, `"a":"1&b=2"`},
+		{"before", `"}`, `","z":"3"}`},
+	} {
+		auth, err := NewSignature(SignatureOptions{Signed: []string{c.signed}, Field: "sign", Format: "raw", Encoding: "hex", UserID: "1"}, codec.Layout(), keys, "bank", time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := new(protocol.Record)
+		rec.Reset(codec.Layout())
+		rec.PutString(0, -1, "1")
+		rec.PutString(1, -1, "2")
+		auth.Reserve(rec)
+		body, err := codec.Append(nil, rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err = auth.Sign(nil, &protocol.Frame{Body: body}, rec); err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range map[string]string{string(body): "accepted", strings.Replace(string(body), c.from, c.to, 1): "auth"} {
+			f := protocol.Frame{Body: []byte(text)}
+			if err := codec.Index(f, rec); err != nil {
+				t.Fatal(err)
+			}
+			if got := class(auth.Verify(f, rec)); got != want {
+				t.Errorf("%s: %s: %s, want %s", c.signed, text, got, want)
+			}
+		}
+	}
+}
+
+// TestMACIsLast: a code covers the body up to its field, so nothing may stand
+// behind it.
+func TestMACIsLast(t *testing.T) {
+	m := layoutMAC(t, "sm4-cmac", nil)
+	req, rep := signOn()
+	if err := m.Issue(req, rep); err != nil {
+		t.Fatal(err)
+	}
+	l := posLayout()
+	f, rec := message(l, "0200", "60120001", "", "MMMMMMMM")
+	body, err := m.Sign(nil, &f, rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Body = body
+	if got := class(m.Verify(f, rec)); got != "accepted" {
+		t.Fatal(got)
+	}
+	i := rec.PutString(2, -1, "301051249000001")
+	rec.Span(i, len(f.Body), 15)
+	f.Body = append(f.Body, "301051249000001"...)
+	if got := class(m.Verify(f, rec)); got != "auth" {
+		t.Errorf("a field behind the MAC: %s", got)
+	}
+}

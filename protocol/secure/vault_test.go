@@ -137,6 +137,16 @@ func TestPINBlocksOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for what, pin := range map[string][]byte{"a digit that is none": {1, 2, 3, 10}, "too short": {1, 2, 3}, "too long": make([]byte, 13)} {
+		block, err := sealPIN(key, PINPAN, pin, "6225000000000014")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got [maxPIN]byte
+		if _, err := openPIN(key, PINPAN, block, "6225000000000014", &got); err != ErrPIN {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 	if opened > 2 {
 		t.Errorf("%d of 20000 random blocks opened", opened)
 	}

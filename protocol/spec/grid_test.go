@@ -1,6 +1,9 @@
 package spec
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"os"
 	"reflect"
@@ -241,6 +244,72 @@ func splitWords(b []byte) (words []string) {
 		words, word = append(words, string(word)), word[:0]
 	}
 	return words
+}
+
+// TestPointsOffTheCurve opens digital envelopes whose first point was moved off
+// the curve: whether decryption works must tell nothing about the key, so all
+// are refused, and in the words in which any other envelope is.
+func TestPointsOffTheCurve(t *testing.T) {
+	tried := 0
+	for _, c := range gridOf(t) {
+		e := c.link.Envelope
+		if e.Cipher == nil || e.Outer != nil || e.Cipher.Wrap == "" || e.Cipher.Wrap == "asn1" {
+			continue
+		}
+		asking, answering := ends(t, c.link)
+		msg, req, _ := c.payment(t, 0)
+		f, _, err := Only(asking, msg).AppendRequest(&req, new(protocol.Record), ExampleTime())
+		if err != nil {
+			t.Fatal(err)
+		}
+		encode, decode := textOf(e.Cipher.Encoding)
+		front := 1 // the 04
+		if strings.HasPrefix(e.Cipher.Wrap, "bare") {
+			front = 0
+		}
+		refusals := map[string]bool{}
+		for at := range 65 {
+			wire := decode(f.Body)
+			if at == 64 { // no point at all: the same refusal
+				copy(wire, make([]byte, 65))
+			} else {
+				wire[at+front] ^= 1 << (at % 8)
+			}
+			bad := protocol.Frame{Head: slices.Clone(f.Head), Body: encode(wire)}
+			_, err := answering.ReadRequest(&bad, new(protocol.Record), ExampleTime())
+			if classOf(err) != protocol.ClassAuth {
+				t.Errorf("%s: byte %d of the point: %v", c.name, at, err)
+				continue
+			}
+			refusals[err.Error()] = true
+			tried++
+		}
+		if len(refusals) != 1 {
+			t.Errorf("%s: refusals differ: %v", c.name, sorted(refusals))
+		}
+	}
+	if tried < 1000 {
+		t.Errorf("only %d points", tried)
+	}
+}
+
+// textOf writes and reads bytes as the encoding of a cipher does.
+func textOf(encoding string) (encode, decode func([]byte) []byte) {
+	switch encoding {
+	case "base64":
+		return func(b []byte) []byte { return base64.StdEncoding.AppendEncode(nil, b) },
+			func(b []byte) []byte { b, _ = base64.StdEncoding.AppendDecode(nil, b); return b }
+	case "hex", "hex-upper":
+		return func(b []byte) []byte {
+				out := hex.AppendEncode(nil, b)
+				if encoding == "hex-upper" {
+					out = bytes.ToUpper(out)
+				}
+				return out
+			},
+			func(b []byte) []byte { b, _ = hex.AppendDecode(nil, b); return b }
+	}
+	return slices.Clone[[]byte], slices.Clone[[]byte]
 }
 
 // TestGridIsWide guards the grid itself.

@@ -41,8 +41,10 @@ func combinations(t *testing.T) (out []combination) {
 			out = append(out, combination{l.ID + " " + algorithm, &own})
 		}
 	}
-	for _, c := range gridOf(t) {
-		out = append(out, combination{c.name, c.link})
+	for i, c := range gridOf(t) {
+		if i%raceFactor == 0 {
+			out = append(out, combination{c.name, c.link})
+		}
 	}
 	return out
 }

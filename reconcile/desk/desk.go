@@ -40,14 +40,39 @@ type Desk struct {
 	Root  string
 	Audit access.Audit
 	Now   func() time.Time
-	Hands Hands // nil where nothing can be applied
+	Hands Hands
 }
 
-// Hands are what the gateway does about a payment when two people have decided
-// it. key is the same however often an action is begun. The error says that it
-// has not been done, as far as is known.
+// Hands do in the gateway what was decided and begun about an item. They look
+// for themselves at what that is, see Work. The error says that it has not been
+// done, as far as is known.
 type Hands interface {
-	Repair(ctx context.Context, serial, key string, a Action, why string) (outcome string, err error)
+	Repair(ctx context.Context, day pay.Day, channel, item string) (outcome string, err error)
+}
+
+// Work is an approved action that has begun and not ended well.
+type Work struct {
+	Serial string // of the payment
+	Action Action
+	Key    string // the same however often the action is begun
+	Why    string
+}
+
+// Work returns what is to be done about an item, from the decisions alone.
+func (t *Table) Work(item string) (Work, error) {
+	c, err := t.Case(item)
+	if err != nil {
+		return Work{}, err
+	}
+	d, _ := t.decision(c.Item)
+	switch {
+	case t.Stage == Closed:
+		return Work{}, ErrClosed
+	case d.Approval == nil || d.Begun == nil || d.Ended != nil && d.Ended.N > d.Begun.N:
+		return Work{}, errors.New("该笔没有已批准并开始的操作")
+	}
+	a := d.Begun.Action
+	return Work{Serial: c.Item.Serial(), Action: a, Key: c.Item.ID() + string(a), Why: fmt.Sprintf("%s 批准 %s", d.Proposal.Text, d.Approval.By)}, a.fits(c)
 }
 
 // Home returns the folder of a channel's versions.
@@ -109,14 +134,11 @@ func (d *Desk) carryOut(ctx context.Context, t *Table, who access.Principal, beg
 	end := &Entry{Kind: Applied, By: who.Name(), Person: who.Person(), Item: begun.Item, Evidence: begun.Evidence, Action: begun.Action, Fen: begun.Fen,
 		Document: begun.Document}
 	if begun.Action.Gateway() {
-		c, err := t.Case(begun.Item)
+		day, err := pay.ParseDay(t.Summary.Day)
 		if err != nil {
 			return err
 		}
-		if d.Hands == nil {
-			return errors.New("守护进程未运行, 不能执行")
-		}
-		if end.Text, err = d.Hands.Repair(ctx, c.Item.Serial(), begun.Item+string(begun.Action), begun.Action, begun.Text); err != nil {
+		if end.Text, err = d.Hands.Repair(ctx, day, t.Summary.Channel, begun.Item); err != nil {
 			end.Failed = err.Error()
 		}
 	}

@@ -49,9 +49,13 @@ type office struct {
 	broken error
 }
 
-func (o *office) Repair(_ context.Context, serial, key string, a desk.Action, why string) (string, error) {
-	o.done = append(o.done, fmt.Sprint(serial, " ", a))
-	return "done as " + key, o.broken
+func (o *office) Repair(_ context.Context, day pay.Day, channel, item string) (string, error) {
+	t, err := desk.Lay(o.Home(day, channel))
+	o.must(err)
+	w, err := t.Work(item)
+	o.must(err)
+	o.done = append(o.done, fmt.Sprint(w.Serial, " ", w.Action))
+	return "done as " + w.Key, o.broken
 }
 
 func newOffice(t *testing.T) *office {
@@ -227,6 +231,11 @@ func TestAction(t *testing.T) {
 	o.must(o.do("wang", order(desk.Apply, "")))
 	o.refuse("wang", order(desk.Apply, ""), nil)
 	o.refuse("li", order(desk.Propose, desk.Refund), nil)
+	table, err := desk.Lay(o.Home(day, channel))
+	o.must(err)
+	if _, err := table.Work(it.ID()); err == nil {
+		t.Error("what is done is to be done again")
+	}
 	if want := it.Serial() + " post"; len(o.done) != 2 || o.done[0] != want || o.done[1] != want {
 		t.Errorf("done %v", o.done)
 	}
@@ -235,7 +244,7 @@ func TestAction(t *testing.T) {
 	}
 
 	o.publish(2, reconcile.Unbalanced, it)
-	table, err := desk.Lay(o.Home(day, channel))
+	table, err = desk.Lay(o.Home(day, channel))
 	o.must(err)
 	if got := table.Standing(&table.Open[0]); !strings.Contains(got, "已执行 补销账") {
 		t.Errorf("a decision holds while the evidence does: %q", got)

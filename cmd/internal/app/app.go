@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"qianzhi/adapters/mis"
 	"qianzhi/gateway"
@@ -19,6 +20,7 @@ import (
 	"qianzhi/gateway/tcp"
 	"qianzhi/protocol/gm"
 	"qianzhi/reconcile"
+	"qianzhi/reconcile/alert"
 	"qianzhi/reconcile/desk"
 	"qianzhi/reconcile/report"
 )
@@ -31,24 +33,32 @@ type App struct {
 	journal *journal.Journal
 	engine  *gateway.Engine
 	ledger  *mis.Ledger // nil without the embedded MIS
-	runner  *reconcile.Runner
-	orders  chan order
-	locked  atomic.Uint32 // the day under reconciliation
-	addrs   map[string]string
-	mu      sync.Mutex
-	doors   []*gateway.Channel // of the banks; grows during the start, under mu
-	lines   map[string]line    // of the doors
-	admin   *admin.Server
+	ran     time.Time   // start of the last night run
+	vigil   vigil
+	missed  atomic.Uint64 // starts of the night run
+
+	channels []*channel
+	sender   *alert.Sender
+	orders   chan order
+	locked   atomic.Uint32 // the day under reconciliation
+	addrs    map[string]string
+	mu       sync.Mutex
+	doors    []*gateway.Channel // of the banks; grows during the start, under mu
+	lines    map[string]line    // of the doors
+	admin    *admin.Server
 }
 
 // Start opens the journal, recovers what was open, and serves. On an error
 // everything that had started is stopped again.
 func (p *Plan) Start(ctx context.Context) (*App, error) {
 	a := &App{plan: p, log: p.log, stack: newStack(p.log), orders: make(chan order), addrs: map[string]string{}, lines: map[string]line{}}
-	for _, step := range []func(context.Context) error{a.checkModes, a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNight, a.openAdmin, a.openLinks} {
+	for _, step := range []func(context.Context) error{a.checkModes, a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNotices, a.openNight, a.openAdmin, a.openLinks} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
+	}
+	if err := supervisor().Tell("READY=1"); err != nil {
+		a.log.Error("start not reported", "event", "QZ105", "err", err)
 	}
 	return a, nil
 }
@@ -116,11 +126,14 @@ func (a *App) openMIS(ctx context.Context) error {
 	}
 	a.ledger = l
 	a.stack.push(task{name: "mis ledger", stop: l.Close})
-	return a.listen(ctx, d, l)
+	if err := a.listen(ctx, d, l); err != nil {
+		return err
+	}
+	return a.openMISDoors()
 }
 
 func (a *App) openHosts(context.Context) error {
-	for _, s := range a.plan.socks {
+	for _, s := range a.plan.ends {
 		a.stack.push(task{name: "host", run: s.Run})
 	}
 	for _, c := range a.plan.posps {
@@ -163,22 +176,29 @@ func (a *App) openNight(ctx context.Context) error {
 		Now: a.plan.now, Log: a.log}
 	for _, ch := range c.Reconcile.Channels {
 		rc := reconcile.Channel{ID: ch.ID, Links: ch.Links}
+		own := &channel{id: ch.ID, home: func(day pay.Day) string { return a.homeOf(day, ch.ID) }}
 		if s := a.plan.specs[ch.MIS]; s != nil {
-			rc.MIS = &source{spec: s, dir: inbox, party: reconcile.MIS, ledger: a.ledger}
+			src := &source{spec: s, dir: inbox, party: reconcile.MIS, ledger: a.ledger, limit: a.plan.limit(ch.MISDue)}
+			rc.MIS, own.sources = src, append(own.sources, src)
 		}
 		if s := a.plan.specs[ch.Bank]; s != nil {
-			rc.Bank = &source{spec: s, dir: inbox, party: reconcile.Bank}
+			src := &source{spec: s, dir: inbox, party: reconcile.Bank, limit: a.plan.limit(ch.BankDue)}
+			rc.Bank, own.sources = src, append(own.sources, src)
 			rc.Key = s.Keys()
 		}
-		o.Channels = append(o.Channels, rc)
+		o.Channels = []reconcile.Channel{rc}
+		own.runner = reconcile.New(o)
+		a.channels = append(a.channels, own)
 	}
-	a.runner = reconcile.New(o)
 	if today := a.plan.cal.Day(a.plan.now()); today > a.journal.Day() {
 		if err := a.journal.Cut(ctx, today); err != nil {
 			return fmt.Errorf("day cut: %w", err)
 		}
 	}
+	a.sender = alert.NewSender(c.Alerts, a.log)
+	a.stack.push(task{name: "alerts", run: a.sender.Run})
 	a.stack.push(task{name: "scheduler", run: a.schedule})
+	a.stack.push(task{name: "pulse", run: a.pulse})
 	return nil
 }
 

@@ -123,7 +123,7 @@ func TestRoutesAreChecked(t *testing.T) {
 func clockwork(t *testing.T, file string) *App {
 	t.Helper()
 	p := prepare(t, file)
-	p.links, p.mis, p.socks, p.Config.Admin.Socket = nil, nil, nil, "" // real sockets do not wait in a bubble
+	p.links, p.mis, p.ends, p.Config.Admin.Socket = nil, nil, nil, "" // real sockets do not wait in a bubble
 	a, err := p.Start(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func runs(t *testing.T, a *App, day string) int {
 }
 
 // TestNight lets days pass: the day is cut at midnight and reconciled at two,
-// once each.
+// once each, and once more when the files that never come are overdue.
 func TestNight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := clockwork(t, install(t)) // the clock stands at 2000-01-01 08:00 in Shanghai
@@ -176,9 +176,9 @@ func TestNight(t *testing.T) {
 			t.Errorf("%d runs after two, want 1", n)
 		}
 		time.Sleep(48 * time.Hour)
-		for _, d := range []string{"20000101", "20000102", "20000103"} {
-			if n := runs(t, a, d); n != 1 {
-				t.Errorf("%s: %d runs, want 1", d, n)
+		for d, want := range map[string]int{"20000101": 2, "20000102": 2, "20000103": 1} { // at six the files are overdue
+			if n := runs(t, a, d); n != want {
+				t.Errorf("%s: %d runs, want %d", d, n, want)
 			}
 		}
 	})

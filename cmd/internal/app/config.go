@@ -17,6 +17,7 @@ import (
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol/spec"
 	"qianzhi/protocol/transport"
+	"qianzhi/reconcile/alert"
 )
 
 // Config is the whole configuration file, decoded and checked.
@@ -32,7 +33,9 @@ type Config struct {
 	Routes    []RouteOptions
 	Policy    Policy
 	Reconcile Reconcile
+	Alerts    alert.Options
 	Limits    Limits
+	Notices   []NoticeOptions
 	Admin     Admin
 }
 
@@ -106,12 +109,19 @@ type HostOptions struct {
 	Terminals  []posp.Terminal   `yaml:"terminals"` // of ours at a card centre; empty: the host is none
 	Echo       time.Duration     `yaml:"echo"`      // a card centre: between line tests, 0: none
 	TLS        transport.Options `yaml:"tls"`
+	Way        `yaml:",inline"`
 }
 
 // Check reports the first setting that cannot work.
 func (h *HostOptions) Check() error {
+	if err := h.Way.Check(); err != nil {
+		return err
+	}
+	if h.Kind == "sql" && h.Queue == 0 {
+		h.Queue = h.Conns
+	}
 	switch {
-	case h.ID == "" || h.File == "" || h.Dial == "":
+	case h.ID == "" || h.File == "" || h.Dial == "" && h.Kind != "sql":
 		return errors.New("id: file and dial are needed as well")
 	case h.Conns <= 0 || h.Queue <= 0 || h.Connect <= 0 || h.Timeout <= 0 || h.LateWindow < h.Timeout:
 		return errors.New("timeout: connections, queue, connect and timeout must be positive, late_window at least timeout")
@@ -137,6 +147,7 @@ type MIS struct {
 	Listen   string            `yaml:"listen"`
 	Keys     map[string]string `yaml:"keys"`
 	Dedupe   bool              `yaml:"dedupe"`
+	Doors    []MISDoor         `yaml:"doors"` // more ways in
 }
 
 // RouteOptions says where payments of some accounts go and which legs they
@@ -180,21 +191,6 @@ func (p *Policy) Check() error {
 	return nil
 }
 
-// Reconcile is the night run.
-type Reconcile struct {
-	Cron     string           `yaml:"cron"` // five fields, in the calendar's zone
-	Inbox    string           `yaml:"inbox"`
-	Channels []ChannelOptions `yaml:"channels"`
-}
-
-// ChannelOptions is a set of links that are reconciled together.
-type ChannelOptions struct {
-	ID    string   `yaml:"id"`
-	Links []string `yaml:"links"`
-	MIS   string   `yaml:"mis"`  // statement specification, empty: takes no part
-	Bank  string   `yaml:"bank"` // statement specification, empty: takes no part
-}
-
 // Load reads and checks a configuration file as serve does. Nothing is
 // started.
 func Load(name string) (*Config, error) {
@@ -207,7 +203,7 @@ func Load(name string) (*Config, error) {
 		name string
 		opts any
 	}{{"node", &c.Node}, {"calendar", &c.Calendar}, {"journal", &c.Journal}, {"keys", &c.Keys}, {"links", &c.Links}, {"hosts", &c.Hosts},
-		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"limits", &c.Limits}, {"admin", &c.Admin}} {
+		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"alerts", &c.Alerts}, {"limits", &c.Limits}, {"notices", &c.Notices}, {"admin", &c.Admin}} {
 		if err := f.Section(s.name, s.opts); err != nil {
 			return nil, err
 		}
@@ -215,6 +211,7 @@ func Load(name string) (*Config, error) {
 	if err := f.Unused(); err != nil {
 		return nil, err
 	}
+	c.Alerts.Resolve(c.Path)
 	for i := range c.Links {
 		if err := c.Links[i].Check(); err != nil {
 			return nil, f.Wrong(err, "links", i)

@@ -82,7 +82,7 @@ func TestModesAndAddressesFit(t *testing.T) {
 func begin(t *testing.T, file string) *App {
 	t.Helper()
 	p := prepare(t, file)
-	p.links, p.mis, p.socks, p.Config.Admin.Socket = p.links[1:2], nil, nil, ""
+	p.links, p.mis, p.ends, p.Config.Admin.Socket = p.links[1:2], nil, nil, ""
 	a, err := p.Start(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -3,15 +3,10 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
-	"qianzhi/adapters/mis"
 	"qianzhi/gateway/pay"
 	"qianzhi/reconcile"
-	"qianzhi/reconcile/statement"
 )
 
 // order is something a person asks of the scheduler, which does one thing at a
@@ -48,18 +43,35 @@ func (a *App) ask(ctx context.Context, o order) outcome {
 	}
 }
 
-// schedule cuts the day and starts the night run when they are due, one thing
-// at a time, and catches up once after downtime.
+// appointment is what the scheduler does next, and when.
+type appointment struct {
+	at   time.Time
+	keep func(context.Context)
+}
+
+// agenda returns what is due first: the cut, the night run or, between that and
+// the sign-off, a look for files that are late.
+func (a *App) agenda() appointment {
+	first := appointment{a.plan.cal.End(a.journal.Day()), func(ctx context.Context) { a.cutTo(ctx, a.plan.cal.Day(a.plan.now())) }}
+	run := a.plan.cron.Next(a.ran)
+	for _, next := range []appointment{
+		{run, func(ctx context.Context) { a.night(ctx, run) }},
+		{a.vigil.next, a.look},
+	} {
+		if !next.at.IsZero() && next.at.Before(first.at) {
+			first = next
+		}
+	}
+	return first
+}
+
+// schedule cuts the day, starts the night run and looks for late files when they
+// are due, one thing at a time, and catches up after downtime.
 func (a *App) schedule(ctx context.Context) error {
 	a.catchUp(ctx)
 	for {
-		now := a.plan.now()
-		cut, run := a.plan.cal.End(a.journal.Day()), a.plan.cron.Next(now)
-		due := cut
-		if run.Before(cut) {
-			due = run
-		}
-		timer := time.NewTimer(max(0, due.Sub(now)))
+		due := a.agenda()
+		timer := time.NewTimer(max(0, due.at.Sub(a.plan.now())))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -67,13 +79,8 @@ func (a *App) schedule(ctx context.Context) error {
 		case o := <-a.orders:
 			timer.Stop()
 			o.done <- a.obey(ctx, o)
-			continue
 		case <-timer.C:
-		}
-		if !cut.After(run) {
-			a.cutTo(ctx, a.plan.cal.Day(a.plan.now()))
-		} else {
-			a.night(ctx, a.plan.cal.Day(a.plan.now()).Add(-1))
+			due.keep(ctx)
 		}
 	}
 }
@@ -86,12 +93,25 @@ func (a *App) obey(ctx context.Context, o order) outcome {
 	return outcome{res, err}
 }
 
-// reconcile runs the reconciliation of a day, during which nothing of it is
-// reversed.
-func (a *App) reconcile(ctx context.Context, day pay.Day) ([]*reconcile.Result, error) {
+// reconcile runs the reconciliation of a day, of all channels or of some, during
+// which nothing of the day is reversed.
+func (a *App) reconcile(ctx context.Context, day pay.Day, only ...*channel) (all []*reconcile.Result, errs error) {
 	a.locked.Store(uint32(day))
 	defer a.locked.Store(0)
-	return a.runner.Run(ctx, day)
+	if len(only) == 0 {
+		only = a.channels
+	}
+	for _, c := range only {
+		marks, err := c.marks(day)
+		errs = errors.Join(errs, err)
+		res, err := c.runner.Run(ctx, day)
+		all, errs = append(all, res...), errors.Join(errs, err)
+		a.tell(c, res)
+		if a.vigil.day == day {
+			c.ran(marks, err)
+		}
+	}
+	return all, errs
 }
 
 func (a *App) reconciling(day pay.Day) bool { return a.locked.Load() == uint32(day) }
@@ -124,83 +144,54 @@ func (a *App) cutTo(ctx context.Context, next pay.Day) {
 // lookBack is how far in the past a missed start is made up for.
 const lookBack = 26 * time.Hour
 
+// catchUp makes up for a night run that was missed, and resumes the watch for
+// late files where that is not over.
 func (a *App) catchUp(ctx context.Context) {
-	due, ok := a.plan.cron.Last(a.plan.now(), lookBack)
+	a.ran = a.plan.now()
+	due, ok := a.plan.cron.Last(a.ran, lookBack)
 	if !ok {
 		return
 	}
 	day := a.plan.cal.Day(due).Add(-1)
-	if !a.runner.Done(day) && a.journal.Has(day) {
-		a.log.Warn("missed start of reconciliation, catching up", "event", "QZ101", "day", day.String())
-		a.night(ctx, day)
+	if !a.journal.Has(day) {
+		return
 	}
+	if a.done(day) {
+		a.watch(day, due)
+		return
+	}
+	a.log.Warn("missed start of reconciliation, catching up", "event", "QZ101", "day", day.String())
+	a.missed.Add(1)
+	a.night(ctx, due)
 }
 
-func (a *App) night(ctx context.Context, day pay.Day) {
+func (a *App) done(day pay.Day) bool {
+	for _, c := range a.channels {
+		if !c.runner.Done(day) {
+			return false
+		}
+	}
+	return true
+}
+
+// night reconciles the day before the one of the given start.
+func (a *App) night(ctx context.Context, due time.Time) {
+	a.ran = due
+	day := a.plan.cal.Day(due).Add(-1)
 	if !a.journal.Has(day) {
 		return // installed after that day
 	}
-	results, err := a.reconcile(ctx, day)
+	a.watch(day, due)
+	a.run(ctx, day)
+}
+
+// run reconciles by schedule, where nobody waits for the results.
+func (a *App) run(ctx context.Context, day pay.Day, only ...*channel) {
+	results, err := a.reconcile(ctx, day, only...)
 	if err != nil {
 		a.log.Error("reconciliation failed", "event", "QZ102", "day", day.String(), "err", err)
 	}
 	for _, r := range results {
 		a.log.Info("reconciliation", "event", "QZ900", "day", day.String(), "channel", r.Channel, "verdict", r.Verdict.String(), "why", r.Why)
 	}
-}
-
-// source is one party's check file in the inbox. The embedded MIS writes its
-// own file when it is asked for it, as a real one does after its cut.
-type source struct {
-	spec   *statement.Spec
-	dir    string
-	party  reconcile.Party
-	ledger *mis.Ledger
-}
-
-// Fetch finds the file of the day. A missing file and a wrong file are two
-// different things.
-func (s *source) Fetch(ctx context.Context, day pay.Day) (reconcile.Input, error) {
-	if s.ledger != nil {
-		if err := s.export(ctx, filepath.Join(s.dir, s.spec.File(day)), day); err != nil {
-			return reconcile.Input{}, err
-		}
-	}
-	in := statement.Inbox{Spec: s.spec, Dir: s.dir, Party: s.party}
-	return in.Fetch(ctx, day)
-}
-
-func (s *source) export(ctx context.Context, name string, day pay.Day) error {
-	var rows []statement.Row
-	err := s.ledger.Day(ctx, day, func(p mis.Posted) bool {
-		r := statement.Row{Effect: reconcile.Posted, Amount: p.Amount, Values: map[string]string{
-			"reference": p.Serial, "host_serial": p.Host, "channel": p.Channel, "account": p.Account}}
-		if p.Returned {
-			r.Effect = reconcile.Undone
-		}
-		rows = append(rows, r)
-		return true
-	})
-	if err != nil {
-		return err
-	}
-	b, err := s.spec.Write(day, rows)
-	if err != nil {
-		return fmt.Errorf("mis check file: %w", err)
-	}
-	return replace(name, b)
-}
-
-// replace writes a file so that a reader sees the old or the new one, whole.
-func replace(name string, b []byte) error {
-	tmp := name + ".part"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp, name)
 }

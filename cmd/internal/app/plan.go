@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"qianzhi/adapters/posp"
-	"qianzhi/adapters/socket"
 	"qianzhi/conf"
 	"qianzhi/gateway"
 	"qianzhi/gateway/calendar"
@@ -29,20 +28,21 @@ import (
 // Plan is everything that serve needs, built and checked, with nothing
 // started: no file is created, no address bound, no host dialled.
 type Plan struct {
-	Config *Config
-	log    *slog.Logger
-	cal    *calendar.Calendar
-	cron   *calendar.Cron
-	ring   secure.Ring
-	links  []*door
-	mis    *door // nil without the embedded MIS
-	hosts  map[string]*gateway.Host
-	socks  []*socket.Adapter // one for each host
-	posps  []*posp.Adapter
-	routes gateway.Routes
-	matrix *reconcile.Matrix
-	specs  map[string]*statement.Spec
-	engine atomic.Pointer[gateway.Engine] // once started
+	Config  *Config
+	log     *slog.Logger
+	cal     *calendar.Calendar
+	cron    *calendar.Cron
+	ring    secure.Ring
+	links   []*door
+	mis     *door   // nil without the embedded MIS
+	misMore []*door // its other doors
+	hosts   map[string]*gateway.Host
+	ends    []endpoint // one for each host
+	posps   []*posp.Adapter
+	routes  gateway.Routes
+	matrix  *reconcile.Matrix
+	specs   map[string]*statement.Spec
+	engine  atomic.Pointer[gateway.Engine] // once started
 
 	counters counters // of payments over all links
 }
@@ -136,7 +136,7 @@ func (p *Plan) doors() error {
 		return p.wrong(err, "mis", "file")
 	}
 	p.mis = d
-	return nil
+	return p.misDoors()
 }
 
 func (p *Plan) counterparties() error {
@@ -144,9 +144,6 @@ func (p *Plan) counterparties() error {
 		d, err := p.door(LinkOptions{ID: o.ID, File: o.File, Keys: o.Keys})
 		if err != nil {
 			return p.wrong(err, "hosts", i, "file")
-		}
-		if d.link.OneShot() {
-			return p.wrong(fmt.Errorf("%s: mode one-shot is for links, a host is kept connected", o.File), "hosts", i, "file")
 		}
 		ops, err := d.link.Ops()
 		if err != nil {
@@ -160,42 +157,6 @@ func (p *Plan) counterparties() error {
 			Status: o.Status == "by-serial", Dedupe: o.Dedupe == "yes", UndoTells: o.UndoTells == "yes", UndoMarks: o.UndoMarks == "yes", UndoDays: o.UndoDays, RefundDays: o.RefundDays}
 	}
 	return nil
-}
-
-// adapter builds the way to a host: its link and, at a card centre, the
-// terminals that speak over it.
-func (p *Plan) adapter(o HostOptions, d *door) (gateway.Adapter, error) {
-	var wrap transport.Wrap
-	if o.TLS.On() {
-		var err error
-		if wrap, err = o.TLS.Dial(p.Config.Path); err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
-		}
-	}
-	so := socket.Options{Name: o.ID, Dial: secureDial(socket.Dialer(o.Dial, o.Connect), wrap, o.Connect), Dialect: d.dialect, Conns: o.Conns, Queue: o.Queue,
-		MaxIn: 4 << 20, Backoff: o.Backoff, Ceiling: o.Ceiling, Late: p.late(o.ID), Now: p.now, Log: p.log}
-	var centre *posp.Adapter
-	if len(o.Terminals) > 0 {
-		so.Late = func(op pay.Op, rep pay.Reply) { centre.LateAnswer(op, rep) }
-	}
-	s, err := socket.New(so)
-	if err != nil {
-		return nil, err
-	}
-	p.socks = append(p.socks, s)
-	if len(o.Terminals) == 0 {
-		return s, nil
-	}
-	po := posp.Options{Name: o.ID, Link: s, Terminals: o.Terminals, Owed: o.LateWindow, Echo: o.Echo, Now: p.now, Log: p.log,
-		Late: func(op pay.Op, serial string, rep pay.Reply) { p.tell(o.ID, op, serial, rep) }}
-	if keys, ok := d.dialect.Request.Auth.(acceptor); ok {
-		po.Accept = keys.Accept
-	}
-	if centre, err = posp.New(po); err != nil {
-		return nil, err
-	}
-	p.posps = append(p.posps, centre)
-	return centre, nil
 }
 
 // acceptor takes the work keys of a sign-on.

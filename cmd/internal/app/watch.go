@@ -52,7 +52,7 @@ func (a *App) Status() admin.Status {
 		}
 		st.Links = append(st.Links, l)
 	}
-	for i, s := range a.plan.socks {
+	for i, s := range a.plan.ends {
 		h := admin.Host{ID: a.plan.Config.Hosts[i].ID, Conns: s.Up()}
 		st.Hosts = append(st.Hosts, h)
 		if h.Conns == 0 {

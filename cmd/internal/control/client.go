@@ -43,6 +43,15 @@ func (c *Client) Reconcile(ctx context.Context, day pay.Day) (runs []admin.Run, 
 	return runs, c.call(ctx, http.MethodPost, "/v1/recon/run", map[string]string{"day": day.String()}, &runs)
 }
 
+// Repair has the daemon do what was decided about an item of a day.
+func (c *Client) Repair(ctx context.Context, day pay.Day, channel, item string) (string, error) {
+	var done struct {
+		Outcome string `json:"outcome"`
+	}
+	err := c.call(ctx, http.MethodPost, "/v1/recon/apply", map[string]string{"day": day.String(), "channel": channel, "item": item}, &done)
+	return done.Outcome, err
+}
+
 // Note has the daemon write into its journal what somebody did.
 func (c *Client) Note(ctx context.Context, text string) error {
 	var done struct{}

@@ -20,7 +20,7 @@ import (
 // maxSize bounds a key file, and maxRing a key ring, in bytes.
 const (
 	maxSize = 64 << 10
-	maxRing = 16 << 20
+	maxRing = 4 << 20
 )
 
 // errKind never shows the text: it may be a key that was meant for elsewhere.

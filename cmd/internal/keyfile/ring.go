@@ -108,6 +108,9 @@ func (r *Ring) Save() error {
 		return err
 	}
 	defer clear(plain)
+	if len(plain) > maxRing/2 { // base64 makes four bytes of three
+		return fmt.Errorf("%s: 密钥环超过 %d 字节", r.path, maxRing/2)
+	}
 	aead, err := gm.NewGCM(r.kek.key[:])
 	if err != nil {
 		return err
@@ -119,9 +122,6 @@ func (r *Ring) Save() error {
 	text, err := json.MarshalIndent(ringFile{ringFormat, r.kek.Check(), aead.Seal(nonce, nonce, plain, []byte(ringFormat))}, "", "  ")
 	if err != nil {
 		return err
-	}
-	if len(text) >= maxRing {
-		return fmt.Errorf("%s: 密钥环超过 %d 字节", r.path, maxRing)
 	}
 	return Write(r.path, append(text, '\n'))
 }

@@ -116,28 +116,3 @@ func (b *book) header(h *frame.Header) string {
 	}
 	return strings.Join(parts, "; ")
 }
-
-func (b *book) security() {
-	a, e := &b.link.Auth, &b.link.Envelope
-	b.chapter("安全", "Security")
-	switch {
-	case a.MAC != nil:
-		m := a.MAC
-		b.para(fmt.Sprintf("域 %s 为 %s 报文鉴别码, 覆盖正文第一个字节至该域之前; 工作密钥在签到应答中下发, 以主密钥加密。报文类型 %s 不带 MAC。",
-			m.Field, m.Algorithm, strings.Join(m.Without, "、")),
-			fmt.Sprintf("Field %s is a %s message authentication code over the body up to that field. Work keys come with the reply to the sign-on, encrypted under the master key. Message types %s carry none.",
-				m.Field, m.Algorithm, strings.Join(m.Without, ", ")))
-	case a.Signature != nil:
-		s := a.Signature
-		b.para(fmt.Sprintf("请求与应答各以发出方的 SM2 私钥签名。签名数据: %s, 以换行连接; 格式 %s, %s 编码, 用户标识 %s。时间与本机相差不超过 %s, 随机数不得重复。",
-			strings.Join(s.Signed, "、"), s.Format, s.Encoding, s.UserID, s.Window),
-			fmt.Sprintf("Requests and replies are signed with the SM2 key of who sends them. Signed are %s, joined by line feeds; format %s, encoding %s, user id %s. The clock may be off by %s; a nonce is used once.",
-				strings.Join(s.Signed, ", "), s.Format, s.Encoding, s.UserID, s.Window))
-	case e.Seal == nil:
-		b.para("报文不带签名与 MAC: 须由专线与地址限制保证来源。", "Messages carry neither signature nor MAC: the line and its addresses must vouch for the sender.")
-	}
-	if s := e.Seal; s != nil {
-		b.para(fmt.Sprintf("正文之后附 SM2 签名(用户标识 %s), 一并以 SM4-GCM 加密: 随机数 12 字节、密文、校验 16 字节。", s.UserID),
-			fmt.Sprintf("An SM2 signature (user id %s) follows the body; both are encrypted with SM4-GCM: nonce 12 bytes, ciphertext, tag 16 bytes.", s.UserID))
-	}
-}

@@ -114,7 +114,7 @@ func (b *book) bytes(title string, d *protocol.Dialect, side *protocol.Side, f p
 		return err
 	}
 	b.heading(4, title)
-	if b.link.Auth.MAC != nil || b.link.Auth.Signature != nil || b.link.Envelope.Seal != nil {
+	if b.proved() || b.sealed() {
 		b.para("示例不含 MAC、签名与加密, 它们取决于密钥。", "The example is without MAC, signature and encryption, which depend on keys.")
 	}
 	b.listing(dump(wire))

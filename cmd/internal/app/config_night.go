@@ -1,0 +1,49 @@
+package app
+
+import (
+	"errors"
+	"time"
+
+	"qianzhi/reconcile/alert"
+)
+
+// clock is a time of day.
+type clock = alert.Clock
+
+// Reconcile is the night run and the watch for late files after it.
+type Reconcile struct {
+	Cron     string           `yaml:"cron"` // five fields, in the calendar's zone
+	Inbox    string           `yaml:"inbox"`
+	Look     time.Duration    `yaml:"look"`  // between looks for files that are late or replaced
+	Due      clock            `yaml:"due"`   // when a file is overdue, on the morning after its day
+	Until    clock            `yaml:"until"` // when the looks end; later files are taken by hand
+	Channels []ChannelOptions `yaml:"channels"`
+}
+
+// Check fills in what may be left out and reports the first setting that cannot
+// work.
+func (r *Reconcile) Check() error {
+	if r.Look == 0 {
+		r.Look = 5 * time.Minute
+	}
+	if r.Due == 0 {
+		r.Due = 6 * 60
+	}
+	if r.Until == 0 {
+		r.Until = 12 * 60
+	}
+	if r.Look < time.Second || r.Look > time.Hour {
+		return errors.New("look: want 1s to 1h")
+	}
+	return nil
+}
+
+// ChannelOptions is a set of links that are reconciled together.
+type ChannelOptions struct {
+	ID      string   `yaml:"id"`
+	Links   []string `yaml:"links"`
+	MIS     string   `yaml:"mis"`      // statement specification, empty: takes no part
+	Bank    string   `yaml:"bank"`     // statement specification, empty: takes no part
+	MISDue  clock    `yaml:"mis_due"`  // instead of due
+	BankDue clock    `yaml:"bank_due"` // instead of due
+}

@@ -1,0 +1,127 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"qianzhi/adapters/mis"
+	"qianzhi/gateway/pay"
+	"qianzhi/reconcile"
+	"qianzhi/reconcile/statement"
+)
+
+// source is one party's check file in the inbox. The embedded MIS writes its
+// own file when it is asked for it, as a real one does after its cut.
+type source struct {
+	spec   *statement.Spec
+	dir    string
+	party  reconcile.Party
+	ledger *mis.Ledger
+	limit  func(pay.Day) time.Time // when the day's file is overdue
+}
+
+// Fetch finds the file of the day. A missing file and a wrong file are two
+// different things.
+func (s *source) Fetch(ctx context.Context, day pay.Day) (reconcile.Input, error) {
+	if s.ledger != nil {
+		if err := s.export(ctx, filepath.Join(s.dir, s.spec.File(day)), day); err != nil {
+			return reconcile.Input{}, err
+		}
+	}
+	in := statement.Inbox{Spec: s.spec, Dir: s.dir, Party: s.party, Limit: s.limit}
+	return in.Fetch(ctx, day)
+}
+
+// mark tells one state of the day's files from another: what there is, how long
+// and how old. It is empty while there is nothing to take, because the file or
+// the marker that declares it whole is missing, or because the source makes its
+// file by itself.
+func (s *source) mark(day pay.Day) (string, error) {
+	if s.ledger != nil {
+		return "", nil
+	}
+	found, err := s.spec.Find(s.dir, day)
+	if err != nil {
+		return "", err
+	}
+	var mark strings.Builder
+	for _, name := range found {
+		if s.spec.Marker != "" {
+			if _, err := os.Stat(beside(s.spec.Marker, name)); errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+		}
+		for _, f := range append(s.companions(name), name, name+".attest") {
+			info, err := os.Stat(f)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(&mark, "%s %d %d\n", filepath.Base(f), info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return mark.String(), nil
+}
+
+// companions are the files that belong to a check file.
+func (s *source) companions(name string) (all []string) {
+	if s.spec.Marker != "" {
+		all = append(all, beside(s.spec.Marker, name))
+	}
+	if s.spec.Checksum != nil {
+		all = append(all, beside(s.spec.Checksum.File, name))
+	}
+	if s.spec.Signature != nil {
+		all = append(all, beside(s.spec.Signature.File, name))
+	}
+	return all
+}
+
+// beside names a file that belongs to a check file, as the specification does.
+func beside(pattern, name string) string {
+	base := filepath.Base(name)
+	return filepath.Join(filepath.Dir(name), strings.NewReplacer("{name}", base, "{stem}", strings.TrimSuffix(base, filepath.Ext(base))).Replace(pattern))
+}
+
+func (s *source) export(ctx context.Context, name string, day pay.Day) error {
+	var rows []statement.Row
+	err := s.ledger.Day(ctx, day, func(p mis.Posted) bool {
+		r := statement.Row{Effect: reconcile.Posted, Amount: p.Amount, Values: map[string]string{
+			"reference": p.Serial, "host_serial": p.Host, "channel": p.Channel, "account": p.Account}}
+		if p.Returned {
+			r.Effect = reconcile.Undone
+		}
+		rows = append(rows, r)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	b, err := s.spec.Write(day, rows)
+	if err != nil {
+		return fmt.Errorf("mis check file: %w", err)
+	}
+	return replace(name, b)
+}
+
+// replace writes a file so that a reader sees the old or the new one, whole.
+func replace(name string, b []byte) error {
+	tmp := name + ".part"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp, name)
+}
