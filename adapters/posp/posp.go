@@ -35,6 +35,10 @@ type Options struct {
 	Terminals []Terminal
 	// Accept takes the work keys of a sign-on reply; nil when the link has none.
 	Accept func(req *pay.Request, rep *pay.Reply) error
+	// PIN puts the PIN block of a charge under the key of our terminal: from is
+	// the payment as its sender sent it, to the message that goes out, changed in
+	// place. Nil: PIN blocks go on as they came.
+	PIN    func(from, to *pay.Request) error
 	Late   func(op pay.Op, serial string, rep pay.Reply) // answers that nobody waits for any more, under our serial
 	Owed   time.Duration                                 // a reversal is waited for at most this long
 	Echo   time.Duration                                 // between line tests, 0: none
@@ -114,8 +118,14 @@ func (a *Adapter) Do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
 	if err := a.signOn(ctx, u); err != nil {
 		return pay.Reply{}, &pay.Fault{Code: pay.CodeUnreachable, Err: err}
 	}
+	msg := u.message(req, n, orig)
+	if a.o.PIN != nil && req.Op == pay.Pay {
+		if err := a.o.PIN(req, msg); err != nil {
+			return pay.Reply{}, &pay.Fault{Code: pay.CodeFormat, Err: fmt.Errorf("PIN block: %w", err)}
+		}
+	}
 	u.remember(n.trace, about)
-	rep, err := a.o.Link.Do(ctx, u.message(req, n, orig))
+	rep, err := a.o.Link.Do(ctx, msg)
 	u.learn(a.o.Now().Add(a.o.Owed), req, about, rep, err)
 	return rep, err
 }

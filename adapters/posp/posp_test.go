@@ -347,3 +347,41 @@ func TestSerialsThatAreNotOurs(t *testing.T) {
 		}
 	})
 }
+
+// TestPINUnderOurKey: the PIN block of a charge is changed before it leaves, as
+// the message of our own terminal; where that fails nothing leaves.
+func TestPINUnderOurKey(t *testing.T) {
+	in(t, func(t *testing.T, c *centre, _ *desk, a *Adapter) {
+		c.reply = approve
+		var failure error
+		a.o.PIN = func(from, to *pay.Request) error {
+			if pay.Find(from.More, pay.FTerminal) != "K0000001" || pay.Find(to.More, pay.FTerminal) == "K0000001" {
+				t.Errorf("from %q to %q", pay.Find(from.More, pay.FTerminal), pay.Find(to.More, pay.FTerminal))
+			}
+			for i := range to.More {
+				if to.More[i].ID == pay.FPIN {
+					to.More[i].Val = "translat"
+				}
+			}
+			return failure
+		}
+		sale := charge("0001")
+		if rep, err := ask(a, sale); err != nil || rep.Verdict != pay.Approved {
+			t.Fatalf("got %+v, %v", rep, err)
+		}
+		if got := pay.Find(c.ops(pay.Pay)[0].More, pay.FPIN); got != "translat" {
+			t.Errorf("the centre got %q", got)
+		}
+		if got := pay.Find(sale.More, pay.FPIN); got != "\x01\x02\x03\x04\x05\x06\x07\x08" {
+			t.Errorf("the payment itself was changed: %q", got)
+		}
+		failure = secure.ErrPIN
+		var f *pay.Fault
+		if _, err := ask(a, charge("0002")); !errors.As(err, &f) || f.Sent {
+			t.Errorf("got %v, want a fault before anything was sent", err)
+		}
+		if n := len(c.ops(pay.Pay)); n != 1 {
+			t.Errorf("%d charges left", n)
+		}
+	})
+}

@@ -108,6 +108,7 @@ type HostOptions struct {
 	Poll       time.Duration     `yaml:"poll"`      // between queries while the sender waits for a pending answer, 0: none
 	Terminals  []posp.Terminal   `yaml:"terminals"` // of ours at a card centre; empty: the host is none
 	Echo       time.Duration     `yaml:"echo"`      // a card centre: between line tests, 0: none
+	PIN        string            `yaml:"pin"`       // a card centre: relay (the default) or translate
 	TLS        transport.Options `yaml:"tls"`
 	Way        `yaml:",inline"`
 }
@@ -129,6 +130,8 @@ func (h *HostOptions) Check() error {
 		return fmt.Errorf("status: want by-serial or none, got %q", h.Status)
 	case h.Dedupe != "yes" && h.Dedupe != "no" || h.UndoMarks != "yes" && h.UndoMarks != "no" || h.UndoTells != "yes" && h.UndoTells != "no":
 		return errors.New("dedupe: want yes or no, and so for undo_tells and undo_marks")
+	case h.PIN != "" && (h.PIN != "relay" && h.PIN != "translate" || len(h.Terminals) == 0):
+		return fmt.Errorf("pin: want relay or translate, at a host with terminals, got %q", h.PIN)
 	case h.UndoDays < 0 || h.RefundDays < 0 || h.Poll < 0:
 		return errors.New("undo_days: must not be negative, nor refund_days and poll")
 	case h.Poll > 0 && h.Status != "by-serial":

@@ -40,10 +40,11 @@ func (r *Reconcile) Check() error {
 
 // ChannelOptions is a set of links that are reconciled together.
 type ChannelOptions struct {
-	ID      string   `yaml:"id"`
-	Links   []string `yaml:"links"`
-	MIS     string   `yaml:"mis"`      // statement specification, empty: takes no part
-	Bank    string   `yaml:"bank"`     // statement specification, empty: takes no part
-	MISDue  clock    `yaml:"mis_due"`  // instead of due
-	BankDue clock    `yaml:"bank_due"` // instead of due
+	ID      string     `yaml:"id"`
+	Links   []string   `yaml:"links"`
+	MIS     string     `yaml:"mis"`      // statement specification, empty: takes no part
+	Bank    string     `yaml:"bank"`     // statement specification, empty: takes no part
+	MISDue  clock      `yaml:"mis_due"`  // instead of due
+	BankDue clock      `yaml:"bank_due"` // instead of due
+	Deliver []Delivery `yaml:"deliver"`  // our own check files
 }

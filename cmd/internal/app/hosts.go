@@ -178,6 +178,9 @@ func (p *Plan) socket(o *HostOptions, d *door, dial func(context.Context) (net.C
 	if keys, ok := d.dialect.Request.Auth.(acceptor); ok {
 		po.Accept = keys.Accept
 	}
+	if o.PIN == "translate" {
+		po.PIN = p.translatePIN(d)
+	}
 	if centre, err = posp.New(po); err != nil {
 		return nil, err
 	}

@@ -87,7 +87,11 @@ func (a *App) schedule(ctx context.Context) error {
 
 func (a *App) obey(ctx context.Context, o order) outcome {
 	if o.cut != 0 {
-		return outcome{err: a.journal.Cut(ctx, o.cut)}
+		err := a.journal.Cut(ctx, o.cut)
+		if err == nil {
+			a.redeliver(ctx)
+		}
+		return outcome{err: err}
 	}
 	res, err := a.reconcile(ctx, o.run)
 	return outcome{res, err}
@@ -139,6 +143,7 @@ func (a *App) cutTo(ctx context.Context, next pay.Day) {
 		return
 	}
 	a.log.Info("day cut", "event", "QZ131", "day", next.String())
+	a.redeliver(ctx)
 }
 
 // lookBack is how far in the past a missed start is made up for.
@@ -148,6 +153,7 @@ const lookBack = 26 * time.Hour
 // late files where that is not over.
 func (a *App) catchUp(ctx context.Context) {
 	a.ran = a.plan.now()
+	a.redeliver(ctx)
 	due, ok := a.plan.cron.Last(a.ran, lookBack)
 	if !ok {
 		return
@@ -182,7 +188,9 @@ func (a *App) night(ctx context.Context, due time.Time) {
 		return // installed after that day
 	}
 	a.watch(day, due)
+	a.redeliver(ctx)
 	a.run(ctx, day)
+	a.outdated(ctx, day)
 }
 
 // run reconciles by schedule, where nobody waits for the results.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -25,7 +26,7 @@ func noticed(t *testing.T, url, rest string) string {
 	mis := port(t)
 	return install(t, "dial: 127.0.0.1:7100", "dial: "+mis, "listen: 127.0.0.1:7100", "listen: "+mis,
 		"127.0.0.1:7001", "127.0.0.1:0", "127.0.0.1:7002", "127.0.0.1:0", "127.0.0.1:7003", "127.0.0.1:0",
-		"\nlimits:\n", "\nnotices:\n  - {id: power, url: "+url+", "+rest+", timeout: 5s, gaps: [1s, 1m], expire: 72h}\nlimits:\n")
+		"\nnotices: []\n", "\nnotices:\n  - {id: power, url: "+url+", "+rest+", timeout: 5s, gaps: [1s, 1m], expire: 72h}\n")
 }
 
 // TestReconnectNotice pays through the engine: who owes nothing any more is
@@ -118,7 +119,10 @@ func TestReconnectNotice(t *testing.T) {
 func TestNoticesAreChecked(t *testing.T) {
 	for rest, want := range map[string]string{"kind: weather": "kind: want", "kind: reconnect, host: nobody": "no host", "kind: reconnect, host: mis, field: colour": "field: want",
 		"kind: receipt, sign_key: nobody": "sign_key: no private"} {
-		_, err := prepare(t, noticed(t, "http://127.0.0.1:1/", rest)).Start(t.Context())
+		c, err := Load(noticed(t, "http://127.0.0.1:1/", rest))
+		if err == nil {
+			_, err = Prepare(c, slog.New(slog.DiscardHandler))
+		}
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "notices[0]") {
 			t.Errorf("%s: got %v, want %q", rest, err, want)
 		}

@@ -64,7 +64,7 @@ func Prepare(c *Config, log *slog.Logger) (*Plan, error) {
 		return nil, fmt.Errorf("国密自检失败, 拒绝启动: %w", err)
 	}
 	p := &Plan{Config: c, log: log, hosts: map[string]*gateway.Host{}, specs: map[string]*statement.Spec{}}
-	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.routing, p.patience, p.night} {
+	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.noticing, p.routing, p.patience, p.night} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -281,6 +281,11 @@ func (p *Plan) night() error {
 		}
 		if err := p.statement(ch.Bank); err != nil {
 			return p.wrong(err, "reconcile", "channels", i, "bank")
+		}
+		for j, d := range ch.Deliver {
+			if err := p.delivery(d); err != nil {
+				return p.wrong(err, "reconcile", "channels", i, "deliver", j)
+			}
 		}
 	}
 	if p.Config.Reconcile.Inbox == "" {
