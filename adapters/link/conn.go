@@ -351,6 +351,7 @@ func (c *conn) beat() bool {
 	defer t.Stop()
 	select {
 	case <-call.done:
+		c.look() // its own answer is no news
 		return true
 	case <-c.stop:
 		return true

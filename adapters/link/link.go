@@ -294,11 +294,16 @@ func (m *Mux) notify() {
 	m.changed = make(chan struct{})
 }
 
-// failed notes that a dial brought nothing.
+// failed notes that a dial brought nothing. A link that dials for its calls
+// says so once, until a dial succeeds.
 func (m *Mux) failed(err error) {
 	m.mu.Lock()
+	said := m.down && m.o.Mode != Shared
 	m.down = true
 	m.mu.Unlock()
+	if said {
+		return
+	}
 	m.o.Log.Warn("link down", "event", "QZ400", "link", m.o.Name, "err", err)
 }
 

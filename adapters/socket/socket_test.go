@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -268,4 +269,69 @@ func TestCorrelationIsRequired(t *testing.T) {
 	if _, err := New(Options{Dialect: &protocol.Dialect{}}); err == nil {
 		t.Error("built without a way to tell replies apart")
 	}
+}
+
+// A quiet connection is tested with the link's own line test; one that does not
+// answer it is dropped, and what left over it is in doubt.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := plainDialect(t)
+		far := make(chan net.Conn, 10)
+		a, err := New(Options{Name: "mis", Dialect: d, Conns: 1, Queue: 10, MaxIn: 1 << 16, Backoff: time.Second, Ceiling: time.Minute, Beat: 30 * time.Second, Within: 5 * time.Second,
+			Late: func(pay.Op, pay.Reply) {}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Dial: func(context.Context) (net.Conn, error) {
+				near, f := net.Pipe()
+				far <- f
+				return near, nil
+			}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- a.Run(ctx) }()
+		h := &host{t: t, d: d, reply: func(r *pay.Request) pay.Reply {
+			return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: r.Amount}
+		}}
+		var mute atomic.Bool
+		h.do = func(c net.Conn, b []byte) {
+			if !mute.Load() {
+				h.write(c, b)
+			}
+		}
+		c := <-far
+		ended := make(chan struct{})
+		go func() { h.serve(c); close(ended) }()
+		time.Sleep(95 * time.Second)
+		h.mu.Lock()
+		if len(h.seen) != 3 || h.seen[0].Op != pay.Echo {
+			t.Errorf("the host saw %d messages", len(h.seen))
+		}
+		h.mu.Unlock()
+		mute.Store(true) // from now on it hears and says nothing
+		start := time.Now()
+		_, err = a.Do(ctx, sale("S1"))
+		if !sent(t, err) || time.Since(start) > 70*time.Second {
+			t.Errorf("got %v after %v", err, time.Since(start))
+		}
+		<-ended
+		<-far // the next connection
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func plainDialect(t *testing.T) *protocol.Dialect {
+	t.Helper()
+	l, err := spec.Load("links/mis.yaml", conf.Files.ReadFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := l.Assemble(spec.Parts{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }

@@ -26,7 +26,7 @@ const deskLogin = `先 eval "$(qianzhi user login --config qianzhi.yaml 用户)"
 // deskFlags are those of a decision about a channel's day.
 type deskFlags struct {
 	file, day, channel, as string
-	due                    string
+	due, plan              string
 	order                  desk.Order
 }
 
@@ -34,10 +34,16 @@ type deskFlags struct {
 // that read puts into the order.
 func deskCommand(use, short, long, example string, kind desk.Kind, args int, read func(o *desk.Order, args []string), flags func(*cobra.Command, *deskFlags)) *cobra.Command {
 	o := &deskFlags{order: desk.Order{Kind: kind}}
-	c := &cobra.Command{Use: use, Short: short, Long: strings.TrimSpace(long + "\n" + deskLogin), Example: example, Args: cobra.ExactArgs(args),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if read != nil {
-				read(&o.order, args)
+	c := &cobra.Command{Use: use, Short: short, Long: strings.TrimSpace(long + "\n" + deskLogin), Example: example,
+		Args: func(cmd *cobra.Command, given []string) error {
+			if o.plan != "" {
+				return cobra.NoArgs(cmd, given)
+			}
+			return cobra.ExactArgs(args)(cmd, given)
+		},
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if read != nil && o.plan == "" {
+				read(&o.order, given)
 			}
 			return o.run(cmd)
 		}}
@@ -53,6 +59,10 @@ func deskCommand(use, short, long, example string, kind desk.Kind, args int, rea
 
 func (o *deskFlags) text(c *cobra.Command, usage string) {
 	c.Flags().StringVar(&o.order.Text, "text", "", usage)
+}
+
+func (o *deskFlags) whole(c *cobra.Command) {
+	c.Flags().StringVar(&o.plan, "plan", "", "代替编号: 一次办理 qianzhi recon plan 所列的整个计划, 写其散列")
 }
 
 func (o *deskFlags) until(c *cobra.Command, usage string) {
@@ -72,24 +82,25 @@ func deskCommands() []*cobra.Command {
 		deskCommand("propose 编号 操作", "提议如何处理一笔差异", proposeLong(), "  qianzhi recon propose 3f2a refund --config qianzhi.yaml --text 客户未再缴费", desk.Propose, 2,
 			func(o *desk.Order, args []string) { o.Item, o.Action = args[0], desk.Action(args[1]) },
 			func(c *cobra.Command, o *deskFlags) {
+				o.whole(c)
 				o.text(c, "理由 (必需)")
 				o.until(c, "挂账的期限 YYYYMMDD")
 				c.Flags().StringVar(&o.order.Document, "document", "", "凭证或批文编号")
 			}),
 		deskCommand("approve 编号", "批准一项提议(第二人, 须为复核员)", "", "  qianzhi recon approve 3f2a --config qianzhi.yaml", desk.Approve, 1, item,
-			func(c *cobra.Command, o *deskFlags) { o.text(c, "说明") }),
+			func(c *cobra.Command, o *deskFlags) { o.whole(c); o.text(c, "说明") }),
 		deskCommand("reject 编号", "驳回一项提议(第二人, 须为复核员)", "", "  qianzhi recon reject 3f2a --config qianzhi.yaml --text 凭证不全", desk.Reject, 1, item,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "理由 (必需)") }),
 		deskCommand("apply 编号", "执行一项已批准的操作(不由批准人执行)", "补销账、返销、冲正与状态补记由守护进程执行, 每项自身也是一笔有流水的交易; 退款、追款等由人在外办理, 此处记下凭证。",
 			"  qianzhi recon apply 3f2a --config qianzhi.yaml", desk.Apply, 1, item,
-			func(c *cobra.Command, o *deskFlags) { o.text(c, "凭证编号或说明") }),
+			func(c *cobra.Command, o *deskFlags) { o.whole(c); o.text(c, "凭证编号或说明") }),
 		deskCommand("sign", "签核一天的对账结果", "签名覆盖版本、清单散列、结论与未结笔数金额; 之后有新版本则签名失效。不平时每笔待办须先有备注, 并写明原因。",
 			"  qianzhi recon sign --config qianzhi.yaml", desk.Sign, 0, nil,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "不平的原因") }),
 		deskCommand("countersign", "复核签名, 关闭一天(第二人, 须为复核员)", "关闭后不再重跑, 也不再处理该日差异。", "  qianzhi recon countersign --config qianzhi.yaml", desk.Countersign, 0, nil, nil),
 		deskCommand("reopen", "重开已关闭的一天: 一人申请, 另一人(复核员)再执行一次即重开", "", "  qianzhi recon reopen --config qianzhi.yaml --text 银行补送文件", desk.Reopen, 0, nil,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "原因 (必需)") }),
-		reconCash(), reconVerify(),
+		reconCash(), reconVerify(), reconPlan(),
 	}
 }
 
@@ -126,7 +137,7 @@ func (o *deskFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return &exitError{code: 1, err: err}
 	}
-	t, err := d.Do(cmd.Context(), who, day, filepath.Base(homes[0]), o.order)
+	t, err := o.decide(cmd, d, who, day, filepath.Base(homes[0]))
 	switch {
 	case errors.Is(err, desk.ErrClosed):
 		return &exitError{code: 7, err: err}
@@ -136,6 +147,33 @@ func (o *deskFlags) run(cmd *cobra.Command) error {
 		return &exitError{code: 1, err: err}
 	}
 	return showTable(cmd, t)
+}
+
+// decide has the desk take the order, for every step of a plan where one is
+// named.
+func (o *deskFlags) decide(cmd *cobra.Command, d *desk.Desk, who access.Principal, day pay.Day, channel string) (*desk.Table, error) {
+	if o.plan == "" {
+		return d.Do(cmd.Context(), who, day, channel, o.order)
+	}
+	t, err := desk.Lay(d.Home(day, channel))
+	if err != nil {
+		return nil, err
+	}
+	p := t.Plan(desk.Usual())
+	if p.Hash != o.plan {
+		return nil, fmt.Errorf("计划已变, 现为 %s (qianzhi recon plan)", p.Hash)
+	}
+	for _, s := range p.Steps {
+		order := o.order
+		order.Item, order.Action = s.Item.ID(), s.Action
+		if order.Text == "" {
+			order.Text = "计划 " + p.Hash
+		}
+		if t, err = d.Do(cmd.Context(), who, day, channel, order); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Item.ID(), err)
+		}
+	}
+	return t, nil
 }
 
 // open opens the desk and logs in whoever decides.
@@ -155,6 +193,43 @@ func (o *deskFlags) open(cmd *cobra.Command) (*desk.Desk, access.Principal, erro
 	}
 	who, err := whoActs(cmd, c, users, o.as)
 	return &desk.Desk{Root: c.Reports(), Audit: audit, Now: time.Now, Hands: control.New(c.Socket())}, who, err
+}
+
+func reconPlan() *cobra.Command {
+	var r reports
+	c := &cobra.Command{
+		Use: "plan", Short: "列出判定表允许程序提出的操作、被限额拦下的, 以及计划的散列", Args: cobra.NoArgs,
+		Long: "计划只含: 补记我方状态, 补销账, 返销, 重发欠下的冲正; 单笔 500.00、合计 2,000.00、10 笔以内, 返销须隔一个银行文件再次确认。\n" +
+			"recon 目录中有名为 STOP 的文件时不作计划。提议、批准、执行都可用 --plan 散列 一次办理整个计划, 证据一变散列即变。",
+		Example: "  qianzhi recon plan --config qianzhi.yaml\n  qianzhi recon propose --config qianzhi.yaml --plan 散列",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			homes, err := r.latest()
+			if err != nil {
+				return err
+			}
+			for _, h := range homes {
+				t, err := desk.Lay(h)
+				if err != nil {
+					return err
+				}
+				showPlan(cmd, t, t.Plan(desk.Usual()))
+			}
+			return nil
+		},
+	}
+	r.flags(c, "账务日期 YYYYMMDD, 缺省为最近一天")
+	return c
+}
+
+func showPlan(cmd *cobra.Command, t *desk.Table, p desk.Plan) {
+	w := cmd.OutOrStdout()
+	fmt.Fprintf(w, "%s %s r%d 计划 %d 项, 拦下 %d 项, 散列 %s\n", t.Summary.Day, t.Summary.Channel, t.Summary.Version, len(p.Steps), len(p.Stops), p.Hash)
+	for _, s := range p.Steps {
+		fmt.Fprintf(w, "%s %s %s %s: %s (%s)\n", s.Item.ID(), s.Item.Code, s.Item.Name, s.Item.Size().Yuan(), s.Action.Chinese(), t.Standing(s.Item))
+	}
+	for _, s := range p.Stops {
+		fmt.Fprintf(w, "%s %s %s %s: 不作, %s\n", s.Item.ID(), s.Item.Code, s.Item.Name, s.Item.Size().Yuan(), s.Why)
+	}
 }
 
 // showTable shows where a day stands.

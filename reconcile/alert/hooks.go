@@ -42,8 +42,9 @@ func (h *hooks) send(ctx context.Context, m *Message) error {
 		return final{err}
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
 		return final{fmt.Errorf("%s is no program", name)}
-	case info.Mode()&0o022 != 0:
-		return final{fmt.Errorf("%s can be changed by others (mode %o)", name, info.Mode().Perm())}
+	}
+	if err := errors.Join(ours(name), ours(h.dir)); err != nil {
+		return final{err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.limit)
 	defer cancel()
@@ -62,6 +63,21 @@ func (h *hooks) send(ctx context.Context, m *Message) error {
 			err = fmt.Errorf("%w after %s", ctx.Err(), h.limit)
 		}
 		return final{fmt.Errorf("%s: %w: %s", name, err, out.b)}
+	}
+	return nil
+}
+
+// ours refuses what somebody else than we and root can change.
+func ours(name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if info.Mode()&0o022 != 0 {
+		return fmt.Errorf("%s can be changed by others (mode %o)", name, info.Mode().Perm())
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d", name, st.Uid)
 	}
 	return nil
 }

@@ -78,8 +78,14 @@ func TestHooksThatFail(t *testing.T) {
 		{"hangs, with a child", "sleep 600 & sleep 600\n", 0o700, "deadline exceeded after 300ms"},
 		{"is no program", "exit 0\n", 0o600, "is no program"},
 		{"is anybody's", "exit 0\n", 0o722, "can be changed by others"},
+		{"is in anybody's folder", "exit 0\n", 0o700, "can be changed by others"},
 	} {
 		dir := t.TempDir()
+		if strings.HasPrefix(c.name, "is in") {
+			if err := os.Chmod(dir, 0o722); err != nil {
+				t.Fatal(err)
+			}
+		}
 		program(t, filepath.Join(dir, "overdue"), c.text, c.mode)
 		h := &hooks{dir: dir, limit: 300 * time.Millisecond}
 		if !strings.HasPrefix(c.name, "hangs") {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,10 +111,12 @@ func (o *office) publish(version int, verdict reconcile.Verdict, items ...reconc
 		Todo: len(items), Totals: map[string]reconcile.Total{"journal": {}, "mis": {}, "bank": {}}}
 	result, err := json.Marshal(s)
 	o.must(err)
-	open, err := reconcile.AppendRecords(nil, items)
+	all, err := reconcile.AppendRecords(nil, items)
+	o.must(err)
+	open, err := reconcile.AppendRecords(nil, slices.DeleteFunc(slices.Clone(items), func(it reconcile.Item) bool { return it.Grade == reconcile.Fixable }))
 	o.must(err)
 	var manifest strings.Builder
-	for name, b := range map[string][]byte{"result.json": result, "open.jsonl": open} {
+	for name, b := range map[string][]byte{"result.json": result, "open.jsonl": open, "items.jsonl": all} {
 		o.must(os.WriteFile(filepath.Join(dir, name), b, 0o640))
 		fmt.Fprintf(&manifest, "%x  %s\n", sha256.Sum256(b), name)
 	}
@@ -174,7 +177,7 @@ func TestFlatDay(t *testing.T) {
 		t.Fatalf("closed %v, %v", closed, err)
 	}
 	p, err := desk.Verify(home)
-	if err != nil || p != (desk.Proof{Versions: 1, Files: 2, Entries: 4, Signatures: 2}) {
+	if err != nil || p != (desk.Proof{Versions: 1, Files: 3, Entries: 4, Signatures: 2}) {
 		t.Errorf("got %+v, %v", p, err)
 	}
 }
@@ -332,5 +335,57 @@ func TestCash(t *testing.T) {
 	o.must(err)
 	if n := table.Counts(); len(n) != 1 || n[0].Gap() != -5000 {
 		t.Errorf("got %+v", n)
+	}
+}
+
+// TestPlan holds what the matrix allows, within the limits, under a hash that
+// changes with the evidence.
+func TestPlan(t *testing.T) {
+	o := newOffice(t)
+	item := func(n int, code, auto string, grade reconcile.Grade, j, m, b reconcile.Effect) reconcile.Item {
+		it := long(n)
+		it.Code, it.Auto, it.Grade, it.Lines[reconcile.Journal].Effect = code, auto, grade, j
+		it.Lines[reconcile.Bank].Effect = b
+		if m != reconcile.Absent {
+			it.Lines[reconcile.MIS] = &reconcile.Line{Serial: it.Lines[reconcile.Journal].Serial, Amount: it.Lines[reconcile.Journal].Amount, Effect: m}
+		}
+		return it
+	}
+	lag := item(1, "ST-1", "L2,L1", reconcile.Fixable, reconcile.Open, reconcile.Posted, reconcile.Charged)
+	post := item(2, "LG-1", "L2,L3P", reconcile.Uneven, reconcile.Open, reconcile.Absent, reconcile.Charged)
+	big := item(600, "LG-1", "L2,L3P", reconcile.Uneven, reconcile.Open, reconcile.Absent, reconcile.Charged)
+	young := item(3, "SH-1", "L2,L3V", reconcile.Uneven, reconcile.Open, reconcile.Posted, reconcile.Undone)
+	old := item(4, "SH-1", "L2,L3V", reconcile.Uneven, reconcile.Open, reconcile.Posted, reconcile.Undone)
+	old.From = day.Add(-1)
+	person := long(5)
+	o.publish(1, reconcile.Unbalanced, lag, post, big, young, old, person)
+	plan := func(l desk.Limits) desk.Plan {
+		t.Helper()
+		table, err := desk.Lay(o.Home(day, channel))
+		o.must(err)
+		return table.Plan(l)
+	}
+	p := plan(desk.Usual())
+	got := map[string]desk.Action{}
+	for _, s := range p.Steps {
+		got[s.Item.ID()] = s.Action
+	}
+	if len(p.Steps) != 3 || got[lag.ID()] != desk.Succeed || got[post.ID()] != desk.Post || got[old.ID()] != desk.Return || len(p.Stops) != 2 {
+		t.Errorf("got %v, %d stopped", got, len(p.Stops))
+	}
+	if again := plan(desk.Usual()); again.Hash != p.Hash {
+		t.Error("the same plan has another hash")
+	}
+	if few := plan(desk.Limits{Item: 500_00, Sum: 2000_00, Count: 1}); len(few.Steps) != 2 || few.Hash == p.Hash {
+		t.Errorf("%d steps within one action", len(few.Steps))
+	}
+	post.Lines[reconcile.Bank].Host = "another"
+	o.publish(2, reconcile.Unbalanced, lag, post, big, young, old, person)
+	if changed := plan(desk.Usual()); changed.Hash == p.Hash {
+		t.Error("the evidence changed and the hash did not")
+	}
+	o.must(os.WriteFile(filepath.Join(o.Root, "STOP"), nil, 0o600))
+	if p := plan(desk.Usual()); len(p.Steps) != 0 || len(p.Stops) != 5 {
+		t.Errorf("%d steps although plans are off", len(p.Steps))
 	}
 }

@@ -31,6 +31,7 @@ type Table struct {
 	Summary  reconcile.Summary
 	Manifest string // SHA-256 of the latest version's MANIFEST.sha256
 	Open     []reconcile.Item
+	Fixable  []reconcile.Item // 补平: only our own record lags
 	Entries  []Entry
 
 	Stage         Stage
@@ -65,6 +66,18 @@ func Lay(home string) (*Table, error) {
 	}
 	if t.Open, err = reconcile.ReadRecords(b); err != nil {
 		return nil, fmt.Errorf("%s: %w", latest, err)
+	}
+	if b, err = os.ReadFile(filepath.Join(latest, "items.jsonl")); err != nil {
+		return nil, err
+	}
+	items, err := reconcile.ReadRecords(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", latest, err)
+	}
+	for i := range items {
+		if items[i].Grade == reconcile.Fixable {
+			t.Fixable = append(t.Fixable, items[i])
+		}
 	}
 	if t.Entries, err = Read(home); err != nil {
 		return nil, err
@@ -133,12 +146,14 @@ func (t *Table) parties() []reconcile.Party {
 // Case finds an open item by its identity or the beginning of it.
 func (t *Table) Case(id string) (*Case, error) {
 	var found *reconcile.Item
-	for i := range t.Open {
-		if have := t.Open[i].ID(); len(id) >= 4 && len(id) <= len(have) && have[:len(id)] == id {
-			if found != nil {
-				return nil, fmt.Errorf("%s 不止一笔, 请写全", id)
+	for _, items := range [][]reconcile.Item{t.Open, t.Fixable} {
+		for i := range items {
+			if have := items[i].ID(); len(id) >= 4 && len(id) <= len(have) && have[:len(id)] == id {
+				if found != nil {
+					return nil, fmt.Errorf("%s 不止一笔, 请写全", id)
+				}
+				found = &items[i]
 			}
-			found = &t.Open[i]
 		}
 	}
 	if found == nil {

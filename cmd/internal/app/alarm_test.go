@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"qianzhi/gateway/pay"
 	"qianzhi/reconcile"
 )
 
@@ -29,9 +30,10 @@ func TestMorning(t *testing.T) {
 		}
 		a := clockwork(t, file)
 		defer stop(t, a)
-		check := func(at string, want ...string) {
+		lock := filepath.Join(a.plan.Config.Reports(), "lock")
+		check := func(day pay.Day, at string, want ...string) {
 			t.Helper()
-			until(20000102, at)
+			until(day, at)
 			b, err := os.ReadFile(said)
 			if err != nil && !os.IsNotExist(err) {
 				t.Fatal(err)
@@ -41,17 +43,17 @@ func TestMorning(t *testing.T) {
 				t.Errorf("%s: told %q, want %q", at, got, want)
 			}
 		}
-		check("01:59")
-		check("02:02", "verdict-changed 3 info", "run-finished 3 info")
-		check("05:59")
-		check("06:02", "overdue 3 warn", "run-finished 3 info", "alarm 3 warn")
+		check(20000102, "01:59")
+		check(20000102, "02:02", "verdict-changed 3 info", "run-finished 3 info")
+		check(20000102, "05:59")
+		check(20000102, "06:02", "overdue 3 warn", "run-finished 3 info", "alarm 3 warn")
 		arrive(t, a, misSpec, eve)
 		if err := os.WriteFile(filepath.Join(a.plan.Config.data("inbox"), "DZ_20000101.txt"), []byte("20000101|1|1\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		check("06:12", "file-rejected 4 warn", "verdict-changed 4 info", "run-finished 4 info")
+		check(20000102, "06:12", "file-rejected 4 warn", "verdict-changed 4 info", "run-finished 4 info")
 		arrive(t, a, bankSpec, eve)
-		check("06:22", "verdict-changed 0 info", "run-finished 0 info") // and that its program failed changed nothing
+		check(20000102, "06:22", "verdict-changed 0 info", "run-finished 0 info") // and that its program failed changed nothing
 		var s reconcile.Summary
 		b, err := os.ReadFile(filepath.Join(dir, "verdict-changed.json"))
 		if err == nil {
@@ -60,12 +62,18 @@ func TestMorning(t *testing.T) {
 		if err != nil || s.Verdict != "平" || s.Version != 3 || s.Channel != "BANK301" {
 			t.Errorf("the program read %+v, %v", s, err)
 		}
-		check("07:29")
-		check("07:32", "alarm 0 remind")
-		check("08:02", "alarm 0 page")
-		check("09:02", "alarm 0 page")
+		check(20000102, "07:29")
+		check(20000102, "07:32", "alarm 0 remind")
+		check(20000102, "08:02", "alarm 0 page")
+		check(20000102, "09:02", "alarm 0 page")
 		sign(t, a, eve)
-		check("09:04", "signed 0 info")
-		check("23:00")
+		check(20000102, "09:04", "signed 0 info")
+		check(20000102, "23:00")
+		_ = os.Remove(lock)
+		if err := os.Mkdir(lock, 0o700); err != nil { // a folder cannot be locked: no run begins
+			t.Fatal(err)
+		}
+		check(20000103, "02:04")
+		check(20000103, "02:07", "alarm 3 page")
 	})
 }

@@ -36,6 +36,7 @@ type Config struct {
 	Alerts    alert.Options
 	Limits    Limits
 	Notices   []NoticeOptions
+	Pickups   []PickupOptions
 	Admin     Admin
 }
 
@@ -206,7 +207,7 @@ func Load(name string) (*Config, error) {
 		name string
 		opts any
 	}{{"node", &c.Node}, {"calendar", &c.Calendar}, {"journal", &c.Journal}, {"keys", &c.Keys}, {"links", &c.Links}, {"hosts", &c.Hosts},
-		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"alerts", &c.Alerts}, {"limits", &c.Limits}, {"notices", &c.Notices}, {"admin", &c.Admin}} {
+		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"alerts", &c.Alerts}, {"limits", &c.Limits}, {"notices", &c.Notices}, {"pickups", &c.Pickups}, {"admin", &c.Admin}} {
 		if err := f.Section(s.name, s.opts); err != nil {
 			return nil, err
 		}
