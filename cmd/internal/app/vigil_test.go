@@ -248,3 +248,17 @@ func TestFailedRunIsRepeated(t *testing.T) {
 		expect(t, a, "after the lock", 1, "未齐")
 	})
 }
+
+// TestStartIsNotMissedWhileBusy has something else be under way at two: the run
+// is due when that is over, not a day later.
+func TestStartIsNotMissedWhileBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := clockwork(t, install(t))
+		until(20000102, "01:50")
+		stop(t, a) // the scheduler no longer looks
+		until(20000102, "02:03")
+		if at := a.agenda().at; at.Format("20060102 15:04") != "20000102 02:00" {
+			t.Errorf("next is due at %s", at)
+		}
+	})
+}
