@@ -13,7 +13,9 @@ test: deps
 	@unformatted=$$(gofmt -l cmd gateway protocol adapters reconcile conf); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w is needed: $$unformatted" >&2; exit 1; fi
 	$(GO) vet ./... ./testdata/recon/bench
+	$(GO) vet -tags odbc ./adapters/sql
 	$(GO) test -race ./...
+	$(GO) test -tags odbc -run ODBC ./adapters/sql
 	$(GO) test ./cmd/internal/sim -run '^TestSim$$' -sim.n=300
 
 deps:

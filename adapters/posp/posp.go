@@ -38,12 +38,12 @@ type Options struct {
 	// PIN puts the PIN block of a charge under the key of our terminal: from is
 	// the payment as its sender sent it, to the message that goes out, changed in
 	// place. Nil: PIN blocks go on as they came.
-	PIN    func(from, to *pay.Request) error
-	Late   func(op pay.Op, serial string, rep pay.Reply) // answers that nobody waits for any more, under our serial
-	Owed   time.Duration                                 // a reversal is waited for at most this long
-	Echo   time.Duration                                 // between line tests, 0: none
-	Now    func() time.Time
-	Log    *slog.Logger
+	PIN  func(from, to *pay.Request) error
+	Late func(op pay.Op, serial string, rep pay.Reply) // answers that nobody waits for any more, under our serial
+	Owed time.Duration                                 // a reversal is waited for at most this long
+	Echo time.Duration                                 // between line tests, 0: none
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 // Check reports the first option that cannot work.
