@@ -55,10 +55,10 @@ func (x *run) journal(ctx context.Context) bool {
 	return true
 }
 
-// has reports whether a payment is one of the channel's. A repair is not: what
-// it did stands under the serial of the payment that it repaired.
+// has reports whether a payment is one of the channel's. A 撤销, 退货 or repair
+// is not: what it did stands under the serial of the payment that it acted on.
 func (c *Channel) has(e *pay.Entry) bool {
-	if e.Repairs() {
+	if e.Repairs() || e.Undoes() {
 		return false
 	}
 	for _, l := range c.Links {

@@ -16,6 +16,7 @@ import (
 	"qianzhi/cmd/internal/control"
 	"qianzhi/gateway/access"
 	"qianzhi/gateway/pay"
+	"qianzhi/reconcile/alert"
 	"qianzhi/reconcile/desk"
 )
 
@@ -100,7 +101,7 @@ func deskCommands() []*cobra.Command {
 		deskCommand("countersign", "复核签名, 关闭一天(第二人, 须为复核员)", "关闭后不再重跑, 也不再处理该日差异。", "  qianzhi recon countersign --config qianzhi.yaml", desk.Countersign, 0, nil, nil),
 		deskCommand("reopen", "重开已关闭的一天: 一人申请, 另一人(复核员)再执行一次即重开", "", "  qianzhi recon reopen --config qianzhi.yaml --text 银行补送文件", desk.Reopen, 0, nil,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "原因 (必需)") }),
-		reconCash(), reconVerify(), reconPlan(),
+		reconCash(), reconVerify(), reconPlan(), reconAck(),
 	}
 }
 
@@ -121,15 +122,7 @@ func (o *deskFlags) run(cmd *cobra.Command) error {
 			return fmt.Errorf("--due: %w", err)
 		}
 	}
-	r := reports{file: o.file, day: o.day, channel: o.channel}
-	homes, err := r.latest()
-	if err != nil {
-		return err
-	}
-	if len(homes) != 1 {
-		return fmt.Errorf("--channel: 该日有 %d 个渠道, 请写明", len(homes))
-	}
-	day, err := pay.ParseDay(filepath.Base(filepath.Dir(homes[0])))
+	home, day, err := o.home()
 	if err != nil {
 		return err
 	}
@@ -137,7 +130,7 @@ func (o *deskFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return &exitError{code: 1, err: err}
 	}
-	t, err := o.decide(cmd, d, who, day, filepath.Base(homes[0]))
+	t, err := o.decide(cmd, d, who, day, filepath.Base(home))
 	switch {
 	case errors.Is(err, desk.ErrClosed):
 		return &exitError{code: 7, err: err}
@@ -147,6 +140,20 @@ func (o *deskFlags) run(cmd *cobra.Command) error {
 		return &exitError{code: 1, err: err}
 	}
 	return showTable(cmd, t)
+}
+
+// home is the folder of the one channel that is meant.
+func (o *deskFlags) home() (string, pay.Day, error) {
+	r := reports{file: o.file, day: o.day, channel: o.channel}
+	homes, err := r.latest()
+	if err != nil {
+		return "", 0, err
+	}
+	if len(homes) != 1 {
+		return "", 0, fmt.Errorf("--channel: 该日有 %d 个渠道, 请写明", len(homes))
+	}
+	day, err := pay.ParseDay(filepath.Base(filepath.Dir(homes[0])))
+	return homes[0], day, err
 }
 
 // decide has the desk take the order, for every step of a plan where one is
@@ -193,6 +200,37 @@ func (o *deskFlags) open(cmd *cobra.Command) (*desk.Desk, access.Principal, erro
 	}
 	who, err := whoActs(cmd, c, users, o.as)
 	return &desk.Desk{Root: c.Reports(), Audit: audit, Now: time.Now, Hands: control.New(c.Socket())}, who, err
+}
+
+func reconAck() *cobra.Command {
+	o := &deskFlags{}
+	c := &cobra.Command{
+		Use: "ack", Short: "确认已知晓一个渠道当日的告警, 不再重复", Args: cobra.NoArgs,
+		Long:    "只对已发出的原因有效, 有新的原因仍会告警。\n" + deskLogin,
+		Example: "  qianzhi recon ack --config qianzhi.yaml",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			home, day, err := o.home()
+			if err != nil {
+				return err
+			}
+			d, who, err := o.open(cmd)
+			if err == nil {
+				err = d.Audit.Record(cmd.Context(), who.Act("recon.ack", day.String()+" "+filepath.Base(home), ""))
+			}
+			if err == nil {
+				err = alert.Acknowledge(d.Root, day, filepath.Base(home), who.Name(), time.Now())
+			}
+			if err != nil {
+				return &exitError{code: 1, err: err}
+			}
+			return nil
+		},
+	}
+	config(c, &o.file)
+	c.Flags().StringVar(&o.day, "day", "", "账务日期 YYYYMMDD, 缺省为最近一天")
+	c.Flags().StringVar(&o.channel, "channel", "", "渠道, 只有一个时可省")
+	c.Flags().StringVar(&o.as, "as", "", "办理人的用户名; 已 qianzhi user login 时可省")
+	return c
 }
 
 func reconPlan() *cobra.Command {

@@ -178,11 +178,11 @@ func (a *App) openNight(ctx context.Context) error {
 		rc := reconcile.Channel{ID: ch.ID, Links: ch.Links}
 		own := &channel{id: ch.ID, home: func(day pay.Day) string { return a.homeOf(day, ch.ID) }}
 		if s := a.plan.specs[ch.MIS]; s != nil {
-			src := &source{spec: s, dir: inbox, party: reconcile.MIS, ledger: a.ledger, limit: a.plan.limit(ch.MISDue)}
+			src := &source{spec: s, dir: inbox, party: reconcile.MIS, ledger: a.ledger, keys: a.plan.named(ch.Keys), limit: a.plan.limit(ch.MISDue)}
 			rc.MIS, own.sources = src, append(own.sources, src)
 		}
 		if s := a.plan.specs[ch.Bank]; s != nil {
-			src := &source{spec: s, dir: inbox, party: reconcile.Bank, limit: a.plan.limit(ch.BankDue)}
+			src := &source{spec: s, dir: inbox, party: reconcile.Bank, keys: a.plan.named(ch.Keys), limit: a.plan.limit(ch.BankDue)}
 			rc.Bank, own.sources = src, append(own.sources, src)
 			rc.Key = s.Keys()
 		}

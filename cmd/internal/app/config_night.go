@@ -47,4 +47,6 @@ type ChannelOptions struct {
 	MISDue  clock      `yaml:"mis_due"`  // instead of due
 	BankDue clock      `yaml:"bank_due"` // instead of due
 	Deliver []Delivery `yaml:"deliver"`  // our own check files
+
+	Keys map[string]string `yaml:"keys"` // for the roles that the specifications' signatures name
 }

@@ -12,6 +12,7 @@ import (
 
 	"qianzhi/adapters/mis"
 	"qianzhi/gateway/pay"
+	"qianzhi/protocol/secure"
 	"qianzhi/reconcile"
 	"qianzhi/reconcile/statement"
 )
@@ -23,7 +24,13 @@ type source struct {
 	dir    string
 	party  reconcile.Party
 	ledger *mis.Ledger
+	keys   secure.Keys
 	limit  func(pay.Day) time.Time // when the day's file is overdue
+}
+
+// named are the keys of the ring by the roles that a channel names.
+func (p *Plan) named(roles map[string]string) secure.Keys {
+	return secure.Keys{Ring: p.ring, Roles: roles}
 }
 
 // Fetch finds the file of the day. A missing file and a wrong file are two
@@ -34,7 +41,7 @@ func (s *source) Fetch(ctx context.Context, day pay.Day) (reconcile.Input, error
 			return reconcile.Input{}, err
 		}
 	}
-	in := statement.Inbox{Spec: s.spec, Dir: s.dir, Party: s.party, Limit: s.limit}
+	in := statement.Inbox{Spec: s.spec, Dir: s.dir, Party: s.party, Keys: s.keys, Limit: s.limit}
 	return in.Fetch(ctx, day)
 }
 
