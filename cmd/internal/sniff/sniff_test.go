@@ -61,8 +61,8 @@ func conversation(t *testing.T, d *protocol.Dialect) (asked, answered []byte) {
 func TestShippedLinksAreRecognised(t *testing.T) {
 	known := shipped(t)
 	for _, k := range known {
-		if k.File == "bank-http.yaml" {
-			continue // TestHTTP
+		if k.File == "bank-http.yaml" || k.File == "mis-soap.yaml" {
+			continue // HTTP says where a message ends: TestHTTP
 		}
 		asked, answered := conversation(t, k.dialect)
 		for side, b := range map[string][]byte{"请求": asked, "应答": answered} {
