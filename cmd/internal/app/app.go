@@ -52,7 +52,7 @@ type App struct {
 // everything that had started is stopped again.
 func (p *Plan) Start(ctx context.Context) (*App, error) {
 	a := &App{plan: p, log: p.log, stack: newStack(p.log), orders: make(chan order), addrs: map[string]string{}, lines: map[string]line{}}
-	for _, step := range []func(context.Context) error{a.checkModes, a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNotices, a.openNight, a.openPickups, a.openAdmin, a.openLinks} {
+	for _, step := range []func(context.Context) error{a.checkModes, a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNotices, a.openNight, a.openPickups, a.openDispatches, a.openAdmin, a.openLinks} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}

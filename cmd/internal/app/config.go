@@ -37,7 +37,9 @@ type Config struct {
 	Limits    Limits
 	Notices   []NoticeOptions
 	Pickups   []PickupOptions
-	Admin     Admin
+
+	Dispatches []DispatchOptions
+	Admin      Admin
 }
 
 // Node is the process itself.
@@ -207,7 +209,7 @@ func Load(name string) (*Config, error) {
 		name string
 		opts any
 	}{{"node", &c.Node}, {"calendar", &c.Calendar}, {"journal", &c.Journal}, {"keys", &c.Keys}, {"links", &c.Links}, {"hosts", &c.Hosts},
-		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"alerts", &c.Alerts}, {"limits", &c.Limits}, {"notices", &c.Notices}, {"pickups", &c.Pickups}, {"admin", &c.Admin}} {
+		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"alerts", &c.Alerts}, {"limits", &c.Limits}, {"notices", &c.Notices}, {"pickups", &c.Pickups}, {"dispatches", &c.Dispatches}, {"admin", &c.Admin}} {
 		if err := f.Section(s.name, s.opts); err != nil {
 			return nil, err
 		}

@@ -71,16 +71,8 @@ func (p *Plan) pickup(o PickupOptions) (*pickup, error) {
 	if k.ends, err = regexp.Compile(o.Trailer); err != nil || o.Trailer == "" {
 		k.ends = nil
 	}
-	if err == nil && o.Password != "" {
-		k.o.Options.Password, err = p.firstLine(o.Password)
-	}
-	for _, f := range []struct {
-		name string
-		to   *[]byte
-	}{{o.Key, &k.o.Options.Key}, {o.CA, &k.o.Options.CA}} {
-		if err == nil && f.name != "" {
-			*f.to, err = os.ReadFile(p.Config.Path(f.name))
-		}
+	if err == nil {
+		err = p.credentials(&k.o.Options, o.Password, o.Key, o.CA)
 	}
 	if err != nil {
 		return nil, err

@@ -40,6 +40,7 @@ type Plan struct {
 	ends    []endpoint // one for each host
 	posps   []*posp.Adapter
 	picks   []*pickup
+	sends   []*dispatch
 	routes  gateway.Routes
 	matrix  *reconcile.Matrix
 	specs   map[string]*statement.Spec
@@ -65,7 +66,7 @@ func Prepare(c *Config, log *slog.Logger) (*Plan, error) {
 		return nil, fmt.Errorf("国密自检失败, 拒绝启动: %w", err)
 	}
 	p := &Plan{Config: c, log: log, hosts: map[string]*gateway.Host{}, specs: map[string]*statement.Spec{}}
-	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.noticing, p.pickups, p.routing, p.patience, p.night} {
+	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.noticing, p.pickups, p.dispatches, p.routing, p.patience, p.night} {
 		if err := step(); err != nil {
 			return nil, err
 		}
