@@ -346,7 +346,7 @@ func escape(b []byte) (ch rune, size int) {
 	return 0, 0
 }
 
-// hex4 reads \uXXXX, -1 when it is something else.
+// hex4 reads an escape of \u and four hex digits, -1 when it is something else.
 func hex4(b []byte) rune {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1

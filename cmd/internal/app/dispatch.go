@@ -14,19 +14,25 @@ import (
 	"qianzhi/gateway/pay"
 )
 
+// FileServer is where files are fetched from or sent to, with what it wants to
+// see read from files of its own.
+type FileServer struct {
+	files.Options `yaml:",inline"`
+	Password      string `yaml:"password_file"` // its first line
+	Key           string `yaml:"key_file"`      // sftp: private key, PEM
+	CA            string `yaml:"ca_file"`       // ftps: who signed the server's certificate, PEM
+}
+
 // DispatchOptions is a file of ours that is sent to a server for each closed
 // accounting day, from the folder in which it is made.
 type DispatchOptions struct {
-	ID            string `yaml:"id"`
-	files.Options `yaml:",inline"`
-	Password      string        `yaml:"password_file"` // its first line
-	Key           string        `yaml:"key_file"`      // sftp: private key, PEM
-	CA            string        `yaml:"ca_file"`       // ftps: who signed the server's certificate, PEM
-	From          string        `yaml:"from"`          // folder of the file, under node.data or absolute
-	File          string        `yaml:"file"`          // its name here and on the server; {day} stands for YYYYMMDD
-	Marker        string        `yaml:"marker"`        // empty file that follows it, with {day}; empty: none
-	Every         time.Duration `yaml:"every"`         // between tries
-	Until         clock         `yaml:"until"`         // the last try, on the morning after its day
+	ID         string `yaml:"id"`
+	FileServer `yaml:",inline"`
+	From       string        `yaml:"from"`   // folder of the file, under node.data or absolute
+	File       string        `yaml:"file"`   // its name here and on the server; {day} stands for YYYYMMDD
+	Marker     string        `yaml:"marker"` // empty file that follows it, with {day}; empty: none
+	Every      time.Duration `yaml:"every"`  // between tries
+	Until      clock         `yaml:"until"`  // the last try, on the morning after its day
 }
 
 // dispatch is one such file as it is sent.
@@ -61,7 +67,7 @@ func (p *Plan) dispatch(o DispatchOptions) (*dispatch, error) {
 		return nil, errors.New("every: must be positive")
 	}
 	d := &dispatch{o: o}
-	if err := p.credentials(&d.o.Options, o.Password, o.Key, o.CA); err != nil {
+	if err := p.credentials(&d.o.FileServer); err != nil {
 		return nil, err
 	}
 	d.send = files.Deliverer{Open: d.o.Options.Open, Now: p.now, Pause: pause}
@@ -69,14 +75,14 @@ func (p *Plan) dispatch(o DispatchOptions) (*dispatch, error) {
 }
 
 // credentials reads what a file server wants to see from files.
-func (p *Plan) credentials(to *files.Options, password, key, ca string) (err error) {
-	if password != "" {
-		to.Password, err = p.firstLine(password)
+func (p *Plan) credentials(s *FileServer) (err error) {
+	if s.Password != "" {
+		s.Options.Password, err = p.firstLine(s.Password)
 	}
 	for _, f := range []struct {
 		name string
 		to   *[]byte
-	}{{key, &to.Key}, {ca, &to.CA}} {
+	}{{s.Key, &s.Options.Key}, {s.CA, &s.Options.CA}} {
 		if err == nil && f.name != "" {
 			*f.to, err = os.ReadFile(p.Config.Path(f.name))
 		}

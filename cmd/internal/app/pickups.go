@@ -19,18 +19,15 @@ import (
 // PickupOptions is a file that is fetched for each closed accounting day and
 // put into the inbox of the reconciliation.
 type PickupOptions struct {
-	ID            string `yaml:"id"`
-	files.Options `yaml:",inline"`
-	Password      string        `yaml:"password_file"` // its first line
-	Key           string        `yaml:"key_file"`      // sftp: private key, PEM
-	CA            string        `yaml:"ca_file"`       // ftps: who signed the server's certificate, PEM
-	File          string        `yaml:"file"`          // its name on the server and in the inbox; {day} stands for YYYYMMDD
-	Marker        string        `yaml:"marker"`        // file that says it is complete, with {day}; empty: none
-	Trailer       string        `yaml:"trailer"`       // what its last line looks like, a regular expression; a group in it is the number of lines before it
-	Stable        time.Duration `yaml:"stable"`        // it must not change for so long, 0: not looked at
-	Every         time.Duration `yaml:"every"`         // between looks
-	Max           int64         `yaml:"max"`           // bytes
-	Until         clock         `yaml:"until"`         // the last look, on the morning after its day
+	ID         string `yaml:"id"`
+	FileServer `yaml:",inline"`
+	File       string        `yaml:"file"`    // its name on the server and in the inbox; {day} stands for YYYYMMDD
+	Marker     string        `yaml:"marker"`  // file that says it is complete, with {day}; empty: none
+	Trailer    string        `yaml:"trailer"` // what its last line looks like, a regular expression; a group in it is the number of lines before it
+	Stable     time.Duration `yaml:"stable"`  // it must not change for so long, 0: not looked at
+	Every      time.Duration `yaml:"every"`   // between looks
+	Max        int64         `yaml:"max"`     // bytes
+	Until      clock         `yaml:"until"`   // the last look, on the morning after its day
 }
 
 // pickup is one such file as it is looked for.
@@ -72,7 +69,7 @@ func (p *Plan) pickup(o PickupOptions) (*pickup, error) {
 		k.ends = nil
 	}
 	if err == nil {
-		err = p.credentials(&k.o.Options, o.Password, o.Key, o.CA)
+		err = p.credentials(&k.o.FileServer)
 	}
 	if err != nil {
 		return nil, err
