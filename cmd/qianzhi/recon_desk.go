@@ -11,8 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"qianzhi/cmd/internal/app"
-	"qianzhi/cmd/internal/books"
 	"qianzhi/cmd/internal/control"
 	"qianzhi/gateway/access"
 	"qianzhi/gateway/pay"
@@ -185,16 +183,7 @@ func (o *deskFlags) decide(cmd *cobra.Command, d *desk.Desk, who access.Principa
 
 // open opens the desk and logs in whoever decides.
 func (o *deskFlags) open(cmd *cobra.Command) (*desk.Desk, access.Principal, error) {
-	c, err := app.Load(o.file)
-	if err != nil {
-		return nil, access.Principal{}, err
-	}
-	b, err := books.New(c)
-	if err != nil {
-		return nil, access.Principal{}, err
-	}
-	audit := books.Audit{Books: b}
-	users, err := c.Users(audit)
+	c, audit, users, err := people(o.file)
 	if err != nil {
 		return nil, access.Principal{}, err
 	}

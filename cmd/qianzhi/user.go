@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -42,39 +41,36 @@ func userCommand() *cobra.Command {
 
 type userFlags struct{ file, as, reason, role, person, passwordFile, output string }
 
-// open opens the users' file; acts go into the journal, through the running
-// daemon where there is one.
-func (o *userFlags) open(ctx context.Context) (*access.Directory, error) {
-	c, err := app.Load(o.file)
+// people opens the users' file of a configuration; acts go into the journal,
+// through the running daemon where there is one.
+func people(file string) (*app.Config, books.Audit, *access.Directory, error) {
+	c, err := app.Load(file)
 	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(c.Path(c.Node.Data), 0o700); err != nil {
-		return nil, err
+		return nil, books.Audit{}, nil, err
 	}
 	b, err := books.New(c)
 	if err != nil {
-		return nil, err
+		return nil, books.Audit{}, nil, err
 	}
-	if err := os.MkdirAll(b.Options.Dir, 0o700); err != nil {
-		return nil, err
+	for _, dir := range []string{c.Path(c.Node.Data), b.Options.Dir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, books.Audit{}, nil, err
+		}
 	}
-	return c.Users(books.Audit{Books: b})
+	audit := books.Audit{Books: b}
+	d, err := c.Users(audit)
+	return c, audit, d, err
 }
 
 // act opens the file, has who acts log in, and acts.
 func (o *userFlags) act(do func(cmd *cobra.Command, d *access.Directory, by access.Principal, name string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		d, err := o.open(cmd.Context())
+		c, _, d, err := people(o.file)
 		if err != nil {
 			return err
 		}
 		by := access.Local(os.Getuid(), "cli")
 		if o.as != "" || os.Getenv(ticketEnv) != "" {
-			c, err := app.Load(o.file)
-			if err != nil {
-				return err
-			}
 			if by, err = whoActs(cmd, c, d, o.as); err != nil {
 				return &exitError{code: 1, err: err}
 			}
@@ -138,11 +134,7 @@ func userLogin(o *userFlags) *cobra.Command {
 		Long:    "核对密码与动态码后输出 export " + ticketEnv + "=…, 供本终端此后的命令使用; 锁定、改密码或 qianzhi user logout 使其失效。",
 		Example: "  eval \"$(qianzhi user login --config qianzhi.yaml li)\"\n  qianzhi recon sign --config qianzhi.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := o.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			c, err := app.Load(o.file)
+			c, _, d, err := people(o.file)
 			if err != nil {
 				return err
 			}
@@ -180,7 +172,7 @@ func userList(o *userFlags) *cobra.Command {
 		Long:    "列出用户: 工号、角色、是否锁定、登录失败次数。密码与动态码密钥从不显示。",
 		Example: "  qianzhi user list --config qianzhi.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := o.open(cmd.Context())
+			_, _, d, err := people(o.file)
 			if err != nil {
 				return err
 			}
