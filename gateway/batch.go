@@ -125,5 +125,6 @@ func (e *Engine) uploadBatch(ctx context.Context, req *pay.Request) pay.Reply {
 	if e.note(ctx, pay.EvQuery, req, pay.CodeOK, true) != nil {
 		return pay.Answer(pay.Unknown, pay.CodeBusy)
 	}
+	e.uploads.take(batchOf(req), req.Bills)
 	return pay.Answer(pay.Approved, pay.CodeOK)
 }

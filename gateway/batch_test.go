@@ -75,3 +75,29 @@ func TestBatchUpload(t *testing.T) {
 		}
 	})
 }
+
+// TestUploadEnd compares the number that a terminal ends its upload with with
+// the payments that arrived; a message that was sent again counts once.
+func TestUploadEnd(t *testing.T) {
+	in(t, true, func(t *testing.T, w *world) {
+		via := w.sale("000001", 0, pay.Untaken).Via
+		about := func(op pay.Op, scope string, bills []pay.Bill, count string) *pay.Request {
+			return &pay.Request{Op: op, Ref: pay.Ref{Institution: "301", Scope: scope, Serial: "000901"}, Via: via, Bills: bills,
+				More: []pay.Field{{ID: pay.FUploadCount, Val: count}}}
+		}
+		end := func(scope, count string) *pay.Request { return about(pay.UploadEnd, scope, nil, count) }
+		w.expect(end("T1", "0000"), pay.Approved, pay.CodeOK)
+		w.expect(end("T1", "0001"), pay.Declined, pay.CodeAmount)
+		first := about(pay.BatchUpload, "T1", []pay.Bill{{ID: "000001", Amount: 1}, {ID: "000002", Amount: 2}}, "02")
+		w.expect(first, pay.Approved, pay.CodeOK)
+		w.expect(first, pay.Approved, pay.CodeOK)
+		w.expect(end("T1", "0003"), pay.Declined, pay.CodeAmount)
+		w.expect(about(pay.BatchUpload, "T1", []pay.Bill{{ID: "000003", Amount: 3}}, "01"), pay.Approved, pay.CodeOK)
+		for range 2 { // also when the answer was lost
+			w.expect(end("T1", "0003"), pay.Approved, pay.CodeOK)
+		}
+		w.expect(end("T2", "0003"), pay.Declined, pay.CodeAmount)
+		w.expect(end("T1", "x"), pay.Declined, pay.CodeFormat)
+		w.expect(end("T1", ""), pay.Approved, pay.CodeOK) // a link that maps none
+	})
+}

@@ -33,6 +33,9 @@ func (e *Engine) cancel(ctx context.Context, req *pay.Request) pay.Reply {
 			in.Refuse = pay.CodeNoRoute
 		}
 	}
+	if in.Refuse == pay.CodeBusy {
+		return pay.Answer(pay.Unknown, pay.CodeBusy)
+	}
 	if in.Refuse == pay.CodeUnknown {
 		in.Legs = kinds(steps)
 	}
@@ -46,7 +49,7 @@ func (e *Engine) beginCancel(ctx context.Context, in *pay.Intent, orig *pay.Entr
 		e.o.Log.Error("journal refused a cancellation", "event", "QZ202", "link", in.Req.Via.Link, "err", err)
 		return pay.Answer(pay.Unknown, pay.CodeUnknown)
 	case seen == pay.SeenNew && in.Refuse == pay.CodeUnknown:
-		if err := e.o.Journal.Append(ctx, orig.ID, orig.N, e.acts(&entry)); err != nil {
+		if err := e.bind(ctx, &entry, orig); err != nil {
 			return e.unsettled(&entry, err)
 		}
 		return e.run(ctx, &entry, steps, 0)
@@ -58,9 +61,19 @@ func (e *Engine) beginCancel(ctx context.Context, in *pay.Intent, orig *pay.Entr
 	return e.known(&entry, in.Req, seen)
 }
 
-// acts tells the original which payment undoes it.
-func (e *Engine) acts(child *pay.Entry) pay.Event {
-	return pay.Event{Kind: pay.EvWanted, At: e.o.Now(), Host: child.ID.Serial(e.o.Node)}
+// bind tells a 撤销 or 退货 which one came before it, and then the original which
+// payment undoes it.
+func (e *Engine) bind(ctx context.Context, child, orig *pay.Entry) error {
+	if orig.Child != "" && child.Child == "" {
+		if err := e.record(ctx, child, e.acts(orig.Child)); err != nil {
+			return err
+		}
+	}
+	return e.o.Journal.Append(ctx, orig.ID, orig.N, e.acts(child.ID.Serial(e.o.Node)))
+}
+
+func (e *Engine) acts(serial string) pay.Event {
+	return pay.Event{Kind: pay.EvWanted, At: e.o.Now(), Host: serial}
 }
 
 // cancellable returns why the original cannot be undone by the request,
@@ -76,7 +89,7 @@ func (e *Engine) cancellable(ctx context.Context, orig *pay.Entry, req *pay.Requ
 		return pay.CodeReconciling
 	case req.Account != "" && req.Account != orig.Req.Account:
 		return pay.CodeOriginal
-	case req.Amount != 0 && req.Amount != orig.Req.Amount:
+	case req.Amount != orig.Req.Amount && req.Amount != 0 && req.Op != pay.Refund:
 		return pay.CodeAmount
 	case orig.State.Open() || e.childOpen(ctx, orig):
 		return pay.CodeBlocked
@@ -90,7 +103,7 @@ func (e *Engine) cancellable(ctx context.Context, orig *pay.Entry, req *pay.Requ
 			return pay.CodeWindow
 		}
 	}
-	return pay.CodeUnknown
+	return e.amounts(ctx, orig, req)
 }
 
 // childOpen reports whether a 撤销 or 退货 of the payment is not decided.
@@ -110,20 +123,20 @@ func (e *Engine) relate(ctx context.Context, child *pay.Entry) error {
 	if err != nil || orig.Child == child.ID.Serial(e.o.Node) {
 		return err
 	}
-	return e.o.Journal.Append(ctx, orig.ID, orig.N, e.acts(child))
+	return e.bind(ctx, child, &orig)
 }
 
-// finish ends a 撤销 or 退货 all of whose legs are done: the original is REVD
-// before the child is SUCC, so that a stop in between leaves something to do.
+// finish ends a 撤销 or 退货 all of whose legs are done: the original is told, and
+// is REVD if nothing of it is left, before the child is SUCC, so that a stop in between leaves something to do.
 func (e *Engine) finish(ctx context.Context, child *pay.Entry) error {
 	for range maxRetold {
 		orig, err := e.o.Journal.Get(ctx, child.Original)
 		if err != nil {
 			return err
 		}
-		if orig.State == pay.Succ {
-			err = e.o.Journal.Append(ctx, orig.ID, orig.N, pay.Event{Kind: pay.EvState, At: e.o.Now(), State: pay.Revd, Code: pay.CodeReversed,
-				Note: child.Req.Op.Chinese() + " " + child.ID.Serial(e.o.Node)})
+		evs, err := e.returned(ctx, &orig, child)
+		if err == nil && len(evs) > 0 {
+			err = e.o.Journal.Append(ctx, orig.ID, orig.N, evs...)
 		}
 		if err == nil {
 			return e.record(ctx, child, pay.Event{Kind: pay.EvState, At: e.o.Now(), State: pay.Succ, Code: pay.CodeOK})

@@ -201,7 +201,7 @@ func ours(more []pay.Field) []pay.Field {
 	var out []pay.Field
 	for _, f := range more {
 		switch f.ID {
-		case pay.FDay, pay.FState, pay.FSenderTime, pay.FCardData, pay.FPurchaseCount:
+		case pay.FDay, pay.FState, pay.FSenderTime, pay.FCardData, pay.FPurchaseCount, pay.FAdvance:
 			out = append(out, f)
 		}
 	}

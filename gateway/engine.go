@@ -14,6 +14,7 @@ type Options struct {
 	Batches Batches
 	Refused Refusals
 	Routes  Routes
+	Tells   map[string]string // link: the host that tells over it what became of charges
 	Node    uint8
 	Today   func() pay.Day // the accounting day that is open
 
@@ -39,12 +40,13 @@ type Engine struct {
 	o       Options
 	flights flights
 	heard   overheard
+	uploads uploads
 	doubts  *Resolver
 }
 
 // New builds an engine and its resolver; nothing runs yet.
 func New(o Options) *Engine {
-	e := &Engine{o: o, flights: flights{by: map[pay.Ref]*flight{}}, heard: overheard{by: map[pay.ID][]lateAnswer{}}}
+	e := &Engine{o: o, flights: flights{by: map[pay.Ref]*flight{}}, heard: overheard{by: map[pay.ID][]lateAnswer{}}, uploads: uploads{by: map[batch]map[string]struct{}{}}}
 	e.doubts = newResolver(e)
 	return e
 }
@@ -57,7 +59,7 @@ func (e *Engine) Resolver() *Resolver { return e.doubts }
 // stops nothing once the request is durable.
 func (e *Engine) Do(ctx context.Context, req *pay.Request) pay.Reply {
 	switch req.Op {
-	case pay.Pay, pay.CardPay:
+	case pay.Pay, pay.CardPay, pay.Advance:
 		return e.pay(ctx, req)
 	case pay.Reverse:
 		return e.reverse(ctx, req)
@@ -75,6 +77,10 @@ func (e *Engine) Do(ctx context.Context, req *pay.Request) pay.Reply {
 		return e.settleBatch(ctx, req)
 	case pay.BatchUpload:
 		return e.uploadBatch(ctx, req)
+	case pay.UploadEnd:
+		return e.endUpload(ctx, req)
+	case pay.Outcome:
+		return e.outcome(ctx, req)
 	case pay.Echo:
 		e.note(ctx, pay.EvQuery, req, pay.CodeOK, false)
 		return pay.Answer(pay.Approved, pay.CodeOK)

@@ -13,15 +13,27 @@ import (
 // what was decided meanwhile a person gets the payment. serial is ours, as the
 // host sent it back.
 func (e *Engine) Late(ctx context.Context, host, serial string, rep pay.Reply) {
+	_ = e.late(ctx, host, serial, rep) // it is logged
+}
+
+// late reports an error where the answer belongs to nothing, or what it changes
+// could not be written.
+func (e *Engine) late(ctx context.Context, host, serial string, rep pay.Reply) error {
 	id, ours := pay.ParseSerial(serial, e.o.Node)
-	if !ours || rep.Verdict == pay.Unknown {
-		return
+	switch {
+	case !ours:
+		return errNotOurs
+	case rep.Verdict == pay.Unknown:
+		return nil
 	}
 	for range maxRetold {
 		p, err := e.o.Journal.Get(ctx, id)
 		if err != nil {
 			e.o.Log.Error("late answer to an unknown payment", "event", "QZ313", "payment", serial, "err", err)
-			return
+			return err
+		}
+		if k, _ := e.legOf(&p, host); k < 0 && !p.Undoes() {
+			return errNotOurs
 		}
 		if p.State == pay.Sent && e.heard.keep(id, lateAnswer{host, rep}) {
 			continue // it may have moved before the answer was kept
@@ -31,19 +43,22 @@ func (e *Engine) Late(ctx context.Context, host, serial string, rep pay.Reply) {
 		}
 		evs := e.retold(&p, host, &rep)
 		if len(evs) == 0 {
-			return
+			return nil
 		}
 		err = e.doubts.append(ctx, &p, evs...)
 		if err == nil {
 			e.o.Log.Warn("late answer changed a payment", "event", "QZ314", "payment", serial, "host", host, "from", p.State.String(), "verdict", rep.Verdict.String())
-			return
+			return nil
 		}
 		if !errors.Is(err, pay.ErrMoved) {
 			e.o.Log.Error("late answer not durable", "event", "QZ203", "payment", serial, "err", err)
-			return
+			return err
 		}
 	}
+	return pay.ErrMoved
 }
+
+var errNotOurs = errors.New("no payment of ours")
 
 // maxRetold is how often a payment is looked at again that moves while a late
 // answer is being judged.
@@ -101,7 +116,11 @@ func (o *overheard) take(id pay.ID) []lateAnswer {
 // taken may have been sent again under its key.
 func (e *Engine) retold(p *pay.Entry, host string, rep *pay.Reply) []pay.Event {
 	k, h := e.legOf(p, host)
-	if k < 0 || rep.Verdict == pay.Approved && rep.Amount != p.Req.Amount {
+	switch {
+	case k < 0:
+		return nil
+	case rep.Verdict == pay.Approved && rep.Amount != p.Req.Amount:
+		e.o.Log.Error("late answer confirms another amount", "event", "QZ321", "host", host, "payment", p.ID.Serial(e.o.Node))
 		return nil
 	}
 	leg := &p.Legs[k]

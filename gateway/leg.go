@@ -26,7 +26,7 @@ func (e *Engine) call(ctx context.Context, p *pay.Entry, k int, h *Host) outcome
 	rep, err := h.Adapter.Do(ctx, e.legRequest(p, k, h))
 	o := e.proved(p, k, h, rep, err)
 	for o.is == pay.LegUnknown && h.Poll > 0 && !p.Undoes() && wait(ctx, h.Poll) {
-		rep, err = h.Adapter.Do(ctx, e.statusRequest(p, k))
+		rep, err = h.Adapter.Do(ctx, e.statusRequest(p, k, h))
 		if asked := e.proved(p, k, h, rep, err); rep.Code != pay.CodeOriginal && err == nil {
 			o = asked
 		}
@@ -82,6 +82,8 @@ func (e *Engine) legRequest(p *pay.Entry, k int, h *Host) *pay.Request {
 		op = h.undo(p.Req.Op)
 	case p.Legs[k].Kind == pay.LegCard, p.Req.Op == pay.CardPay && slices.Contains(h.Ops, pay.CardPay):
 		op = pay.CardPay
+	case p.Legs[k].Kind == pay.LegPost && e.o.Routes.advance(p):
+		op = pay.Advance
 	}
 	r := e.hostRequest(p, op)
 	if p.Undoes() {
@@ -95,12 +97,15 @@ func (e *Engine) legRequest(p *pay.Entry, k int, h *Host) *pay.Request {
 	return e.sender(p, k, r)
 }
 
-// statusRequest asks what became of leg k; of a 撤销 or 退货, whether the
-// payment is undone.
-func (e *Engine) statusRequest(p *pay.Entry, k int) *pay.Request {
+// statusRequest asks what became of leg k; of a 撤销 or 退货, whether the payment
+// is undone, unless its host knows a 退货 by its own serial.
+func (e *Engine) statusRequest(p *pay.Entry, k int, h *Host) *pay.Request {
 	r := e.hostRequest(p, pay.Status)
 	r.Original = &pay.Ref{Kind: pay.KindPay, Serial: r.Ref.Serial}
-	if p.Undoes() {
+	switch {
+	case p.Req.Op == pay.Refund && h.refunds():
+		r.Original.Kind = pay.KindRefund
+	case p.Undoes():
 		r.Original.Serial = p.Original.Serial(e.o.Node)
 	}
 	return e.about(p, k, r)

@@ -19,7 +19,7 @@ func (e *Engine) pay(ctx context.Context, req *pay.Request) pay.Reply {
 	if route != nil {
 		defer route.leave()
 	}
-	in := pay.Intent{Req: req, Block: req.Via.Funds == pay.Untaken && req.Op == pay.Pay, Known: req.Via.Replayed}
+	in := pay.Intent{Req: req, Block: req.Via.Funds == pay.Untaken && req.Op == pay.Pay && (route == nil || !route.Advance), Known: req.Via.Replayed}
 	switch {
 	case refusal == pay.CodeOK:
 		in.Legs = kinds(route.Steps)
@@ -82,7 +82,10 @@ func (e *Engine) admit(req *pay.Request) (*Route, pay.Code) {
 	if route == nil {
 		return nil, pay.CodeNoRoute
 	}
-	if !route.enter() {
+	switch {
+	case route.Max > 0 && req.Amount > route.Max:
+		return nil, pay.CodeLimit
+	case !route.enter():
 		return nil, pay.CodeBusy
 	}
 	return route, pay.CodeOK
@@ -158,7 +161,7 @@ func told(more []pay.Field) []pay.Field {
 	var out []pay.Field
 	for _, f := range more {
 		switch f.ID {
-		case pay.FCardData, pay.FPurchaseCount, pay.FBalance, pay.FReference, pay.FAuthCode, pay.FHostDate:
+		case pay.FCardData, pay.FPurchaseCount, pay.FBalance, pay.FReference, pay.FAuthCode, pay.FHostDate, pay.FAdvance:
 			out = append(out, f)
 		}
 	}

@@ -191,7 +191,7 @@ func (e *Engine) confirm(ctx context.Context, orig *pay.Entry, k int, h *Host, f
 		}
 		return fmt.Errorf("%w: %s 不能查询", ErrUnproved, h.ID)
 	}
-	rep := e.put(ctx, h, e.statusRequest(orig, k))
+	rep := e.put(ctx, h, e.statusRequest(orig, k, h))
 	switch {
 	case fix == FixPost && rep.Verdict == pay.Declined && rep.Code == pay.CodeOriginal && e.past(orig, h):
 	case fix == FixReturn && rep.Verdict == pay.Approved && rep.Amount == orig.Req.Amount:

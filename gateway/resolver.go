@@ -264,15 +264,16 @@ func (r *Resolver) goOn(ctx context.Context, p *pay.Entry, steps []Step) error {
 func (r *Resolver) ask(ctx context.Context, p *pay.Entry, k int, steps []Step) error {
 	e, h := r.e, steps[k].Host
 	call, cancel := context.WithTimeout(ctx, h.Timeout)
-	rep, err := h.Adapter.Do(call, e.statusRequest(p, k))
+	rep, err := h.Adapter.Do(call, e.statusRequest(p, k, h))
 	cancel()
 	if err != nil {
 		rep = pay.Reply{}
 	}
 	late := r.late(p.ID, h.LateWindow)
 	reversed := rep.Code == pay.CodeReversed && rep.Verdict != pay.Unknown
+	own := p.Req.Op == pay.Refund && h.refunds() // asked for by its own serial
 	switch {
-	case p.Undoes() && reversed:
+	case p.Undoes() && reversed, own && rep.Verdict == pay.Approved:
 		return r.append(ctx, p, e.judge(p, outcome{leg: k, is: pay.LegDone, code: pay.CodeReversed, host: rep.Serial})...)
 	case p.Undoes() && rep.Verdict == pay.Approved && late, rep.Verdict == pay.Declined && rep.Code == pay.CodeOriginal && late:
 		return r.absent(ctx, p, k, steps)

@@ -79,6 +79,10 @@ func (e *Engine) undo(ctx context.Context, orig *pay.Entry, req *pay.Request) (p
 		return pay.Answer(pay.Declined, pay.CodeWindow), nil // what it undid is not done again
 	case e.childOpen(ctx, orig):
 		return pay.Answer(pay.Unknown, pay.CodeInProgress), nil
+	case orig.Child != "":
+		if sum, err := e.refunded(ctx, orig); err != nil || sum > 0 { // part of it is given back, and the whole cannot be any more
+			return pay.Answer(pay.Declined, pay.CodeWindow), err
+		}
 	}
 	switch orig.State {
 	case pay.Sent, pay.Jrnl:

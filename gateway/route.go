@@ -67,6 +67,11 @@ type Route struct {
 	Ask      *Host    // answers queries of arrears, nil: nobody
 	InFlight int64    // calls under way at once, at most
 
+	// Advance routes post what is paid as 预存: the posting settles what bills it
+	// covers whole, and the rest is the customer's balance.
+	Advance bool
+	Max     pay.Amount // of one payment, 0: the link's own limit
+
 	busy atomic.Int64
 }
 
@@ -126,6 +131,8 @@ func (rs Routes) Find(req *pay.Request) *Route {
 // route is not for it.
 func serves(r *Route, op pay.Op) int {
 	switch {
+	case op == pay.Advance && !r.Advance:
+		return -1
 	case len(r.Ops) == 0:
 		return 0
 	case slices.Contains(r.Ops, op):
@@ -140,7 +147,20 @@ func serves(r *Route, op pay.Op) int {
 // its legs. It is nil when the configuration no longer has one. For a 撤销 or
 // 退货 see undoSteps.
 func (rs Routes) steps(p *pay.Entry) []Step {
-	r := rs.best(p.Req, func(r *Route) int {
+	if r := rs.of(p); r != nil {
+		return r.Steps
+	}
+	return nil
+}
+
+// advance reports whether a payment that was begun is posted as 预存.
+func (rs Routes) advance(p *pay.Entry) bool {
+	r := rs.of(p)
+	return r != nil && r.Advance
+}
+
+func (rs Routes) of(p *pay.Entry) *Route {
+	return rs.best(p.Req, func(r *Route) int {
 		if len(r.Steps) != len(p.Legs) {
 			return -1
 		}
@@ -151,10 +171,6 @@ func (rs Routes) steps(p *pay.Entry) []Step {
 		}
 		return serves(r, p.Req.Op)
 	})
-	if r == nil {
-		return nil
-	}
-	return r.Steps
 }
 
 // undoSteps returns the steps that undo the original: what was done last is
@@ -194,6 +210,9 @@ func (rs Routes) Check() error {
 		for i, s := range r.Steps {
 			if s.Host == nil {
 				return fmt.Errorf("route %s: leg %d has no host", r.ID, i)
+			}
+			if r.Advance && s.Kind == pay.LegPost && !slices.Contains(s.Host.Ops, pay.Advance) {
+				return fmt.Errorf("route %s: host %s takes nothing in advance", r.ID, s.Host.ID)
 			}
 			if s.Kind == pay.LegCharge && i > 0 {
 				return fmt.Errorf("route %s: the charge comes first: what follows is paid with it", r.ID)

@@ -40,6 +40,7 @@ type Summary struct {
 	Pended   int               `json:"pended"`
 	PendFen  int64             `json:"pended_fen"`
 	Carried  int               `json:"carried"`
+	Acts     string            `json:"automatic,omitempty"`
 	Closed   int               `json:"closed"`
 	Totals   map[string]Total  `json:"totals"`
 	Bridge   map[string]Bridge `json:"bridge"`
@@ -62,7 +63,7 @@ type SummaryInput struct {
 func (r *Result) Summary() Summary {
 	s := Summary{Schema: 2, At: r.At.Format("2006-01-02T15:04:05Z07:00"), Day: r.Day.String(), Channel: r.Channel, Version: r.Version,
 		Verdict: r.Verdict.String(), Word: r.Word(), Exit: r.Verdict.Exit(), Why: r.Why, Rules: r.Rules, Base: r.Base, Freeze: r.Freeze,
-		Codes: r.Codes(), Carried: len(r.Carried), Closed: len(r.Closed), Agreed: r.Agreed,
+		Codes: r.Codes(), Carried: len(r.Carried), Acts: r.Acts, Closed: len(r.Closed), Agreed: r.Agreed,
 		Totals: map[string]Total{"journal": r.Totals[Journal]}, Bridge: map[string]Bridge{}, Inputs: []SummaryInput{}}
 	for _, in := range r.Inputs {
 		s.Inputs = append(s.Inputs, SummaryInput{Party: in.Party.String(), Name: filepath.Base(in.Name), Kept: in.kept, State: in.State.String(), Lines: in.Count,
@@ -267,7 +268,12 @@ func writeFile(name string, data []byte) error {
 // live appends one line to the log that operators follow: one write, never
 // truncated.
 func (r *Runner) live(level slog.Level, code, text string, res *Result, more string) {
-	line := fmt.Sprintf("%s %-5s %s %s 日=%s 渠道=%s 版=r%d%s\n", r.o.Now().Format("2006-01-02 15:04:05"), level, code, text, res.Day, res.Channel, res.Version, more)
+	r.Say(level, code, fmt.Sprintf("%s 日=%s 渠道=%s 版=r%d%s", text, res.Day, res.Channel, res.Version, more))
+}
+
+// Say appends a line that is no run's to the same log.
+func (r *Runner) Say(level slog.Level, code, text string) {
+	line := fmt.Sprintf("%s %-5s %s %s\n", r.o.Now().Format("2006-01-02 15:04:05"), level, code, text)
 	f, err := os.OpenFile(filepath.Join(r.o.Dir, "live.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err == nil {
 		_, err = f.WriteString(line)

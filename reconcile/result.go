@@ -50,6 +50,7 @@ type Result struct {
 	Totals  [parties]Total
 	Agreed  Total // payments that count and about which all agree
 	Preview *Preview
+	Acts    string // what was done about the day by itself so far, in words
 	Has     [parties]bool
 	Stats   Stats
 	Same    bool   // as the version before: nothing was written

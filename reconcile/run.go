@@ -61,8 +61,9 @@ type Options struct {
 	Matrix   *Matrix
 	Channels []Channel
 	Report   func(*Result) ([]File, error)
-	Closed   func(home string) (bool, error) // reports whether a channel's day is signed off; nil: none is
-	Next     func(pay.Day) pay.Day           // the next day on which files come; nil: the next day
+	Closed   func(home string) (bool, error)   // reports whether a channel's day is signed off; nil: none is
+	Acts     func(home string) (string, error) // says what was done about a channel's day by itself; nil: nothing ever is
+	Next     func(pay.Day) pay.Day             // the next day on which files come; nil: the next day
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -171,6 +172,15 @@ func (r *Runner) channel(ctx context.Context, c *Channel, day pay.Day) (*Result,
 			return nil, err
 		case closed:
 			return nil, ErrClosed
+		}
+	}
+	if r.o.Acts != nil {
+		var err error
+		if x.res.Acts, err = r.o.Acts(r.home(day, c.ID)); err != nil {
+			return nil, err
+		}
+		if x.res.Acts != "" {
+			x.parts = append(x.parts, "acts "+x.res.Acts)
 		}
 	}
 	last := r.versions(day, c.ID)

@@ -55,6 +55,9 @@ func (m *Mux) start(nc net.Conn) *conn {
 	m.wg.Go(func() { c.close(c.read()) })
 	m.wg.Go(c.tend)
 	m.notify()
+	if d, say := m.changes.Up(); say {
+		m.o.Log.Info("link up", "event", "QZ401", "link", m.o.Name, "after", d.Round(time.Millisecond))
+	}
 	return c
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol"
+	"qianzhi/protocol/transport"
 )
 
 // Answer is one reply frame, opened, with the key of the request it answers. In
@@ -113,6 +114,8 @@ type Mux struct {
 	beats   uint64
 	down    bool          // the last dial failed
 	changed chan struct{} // closed and replaced by notify
+
+	changes transport.Changes
 }
 
 // New builds a link; nothing is dialled until Run.
@@ -294,17 +297,14 @@ func (m *Mux) notify() {
 	m.changed = make(chan struct{})
 }
 
-// failed notes that a dial brought nothing. A link that dials for its calls
-// says so once, until a dial succeeds.
+// failed notes that a dial brought nothing, or that a connection was lost.
 func (m *Mux) failed(err error) {
 	m.mu.Lock()
-	said := m.down && m.o.Mode != Shared
 	m.down = true
 	m.mu.Unlock()
-	if said {
-		return
+	if n, say := m.changes.Down(); say {
+		m.o.Log.Warn("link down", "event", "QZ400", "link", m.o.Name, "failures", n, "err", err)
 	}
-	m.o.Log.Warn("link down", "event", "QZ400", "link", m.o.Name, "err", err)
 }
 
 // Up returns how many connections are open and in service. A link that dials

@@ -73,12 +73,14 @@ func (l *Ledger) Do(ctx context.Context, req *pay.Request) pay.Reply {
 	switch req.Op {
 	case pay.Query:
 		rep, err = l.query(ctx, req)
-	case pay.Pay, pay.CardPay:
+	case pay.Pay, pay.CardPay, pay.Advance:
 		rep, err = l.inTx(ctx, req, l.pay)
 	case pay.Reverse:
 		rep, err = l.inTx(ctx, req, l.reverse)
 	case pay.Status:
 		rep, err = l.status(ctx, req)
+	case pay.CheckFile:
+		rep, err = l.details(ctx, req)
 	case pay.Echo:
 		rep = pay.Answer(pay.Approved, pay.CodeOK)
 	default:
@@ -160,11 +162,12 @@ type posted struct {
 	id       int64
 	account  string
 	amount   pay.Amount
+	advance  pay.Amount // of amount, to the customer's balance
 	returned bool
 }
 
 func find(ctx context.Context, q querier, serial string) ([]posted, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, account, amount, returned IS NOT NULL FROM payment WHERE serial=? ORDER BY id`, serial)
+	rows, err := q.QueryContext(ctx, `SELECT id, account, amount, advance, returned IS NOT NULL FROM payment WHERE serial=? ORDER BY id`, serial)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +175,7 @@ func find(ctx context.Context, q querier, serial string) ([]posted, error) {
 	var list []posted
 	for rows.Next() {
 		var p posted
-		if err := rows.Scan(&p.id, &p.account, &p.amount, &p.returned); err != nil {
+		if err := rows.Scan(&p.id, &p.account, &p.amount, &p.advance, &p.returned); err != nil {
 			return nil, err
 		}
 		list = append(list, p)
@@ -225,11 +228,16 @@ func again(before []posted, req *pay.Request) pay.Reply {
 }
 
 func approved(p posted) pay.Reply {
-	return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: p.amount, Serial: hostSerial(p.id)}
+	rep := pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: p.amount, Serial: hostSerial(p.id)}
+	if p.advance > 0 {
+		rep.More = []pay.Field{{ID: pay.FAdvance, Val: fmt.Sprint(int64(p.advance))}}
+	}
+	return rep
 }
 
 // post settles the named bills, or the oldest ones that the amount covers
-// exactly. A ledger without deduplication takes what no bill is open for as an
+// exactly. What is paid in advance (预存) settles the oldest that it covers whole;
+// the rest is the customer's balance. A ledger without deduplication takes what no bill is open for as an
 // advance, as many systems do: a payment posted twice then shows.
 func (l *Ledger) post(ctx context.Context, tx *sql.Tx, req *pay.Request) (pay.Reply, error) {
 	open, err := openBills(ctx, tx, req.Account)
@@ -241,6 +249,8 @@ func (l *Ledger) post(ctx context.Context, tx *sql.Tx, req *pay.Request) (pay.Re
 	switch {
 	case req.Op == pay.CardPay: // energy sold for a card meter settles no bill
 		chosen, advance = nil, req.Amount
+	case req.Op == pay.Advance:
+		advance = req.Amount - sum
 	case sum != req.Amount:
 		if l.o.Dedupe || sum > 0 {
 			if len(open) == 0 {
@@ -267,7 +277,7 @@ func (l *Ledger) post(ctx context.Context, tx *sql.Tx, req *pay.Request) (pay.Re
 		return pay.Reply{}, err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE customer SET balance = balance + ? WHERE account=?`, int64(advance), req.Account)
-	return approved(posted{id: id, amount: req.Amount}), err
+	return approved(posted{id: id, amount: req.Amount, advance: advance}), err
 }
 
 // choose picks the bills that the request names, or the oldest ones up to the

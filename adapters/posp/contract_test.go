@@ -46,7 +46,7 @@ func TestContract(t *testing.T) {
 			w.Adapter, err = New(Options{Name: "posp", Link: w.link, Terminals: []Terminal{{"60120001", "301051249000001"}, {"60120002", "301051249000001"}},
 				Accept: d.Request.Auth.(interface {
 					Accept(*pay.Request, *pay.Reply) error
-				}).Accept, Owed: time.Millisecond, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+				}).Accept, Owed: time.Millisecond, Wait: time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 				Late: func(op pay.Op, _ string, rep pay.Reply) { late(op, rep) }})
 			return w, err
 		},

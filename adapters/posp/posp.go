@@ -40,6 +40,7 @@ type Options struct {
 	// place. Nil: PIN blocks go on as they came.
 	PIN  func(from, to *pay.Request) error
 	Late func(op pay.Op, serial string, rep pay.Reply) // answers that nobody waits for any more, under our serial
+	Wait time.Duration                                 // for the answer to a message about a batch
 	Owed time.Duration                                 // a reversal is waited for at most this long
 	Echo time.Duration                                 // between line tests, 0: none
 	Now  func() time.Time
@@ -56,16 +57,17 @@ func (o *Options) Check() error {
 			return fmt.Errorf("terminals[%d]: %q is empty or stands twice", i, t.Terminal)
 		}
 	}
-	if o.Owed <= 0 || o.Echo < 0 {
-		return errors.New("owed: must be positive")
+	if o.Owed <= 0 || o.Wait <= 0 || o.Echo < 0 {
+		return errors.New("owed: must be positive, and so must wait")
 	}
 	return nil
 }
 
 // Adapter is a gateway adapter. It is safe for concurrent use.
 type Adapter struct {
-	o     Options
-	units []*unit
+	o        Options
+	units    []*unit
+	settling chan struct{} // held by whoever settles batches
 }
 
 // unit is one terminal. Whoever holds its token may send.
@@ -90,7 +92,7 @@ func New(o Options) (*Adapter, error) {
 	if err := o.Check(); err != nil {
 		return nil, fmt.Errorf("posp: %w", err)
 	}
-	a := &Adapter{o: o}
+	a := &Adapter{o: o, settling: make(chan struct{}, 1)}
 	for _, t := range o.Terminals {
 		u := &unit{Terminal: t, token: make(chan struct{}, 1), free: make(chan struct{}), sent: map[string]string{}}
 		u.token <- struct{}{}
@@ -130,8 +132,8 @@ func (a *Adapter) Do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
 	return rep, err
 }
 
-// take waits for the terminal to be free, and for a charge until no reversal is
-// owed for the one before it.
+// take waits for the terminal to be free, and for a charge or a settlement until
+// no reversal is owed for the charge before it.
 func (a *Adapter) take(ctx context.Context, u *unit, req *pay.Request, about string) error {
 	for {
 		select {
@@ -139,7 +141,7 @@ func (a *Adapter) take(ctx context.Context, u *unit, req *pay.Request, about str
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if req.Op != pay.Pay {
+		if req.Op != pay.Pay && req.Op != pay.Settle {
 			return nil
 		}
 		free, wait := u.owing(a.o.Now(), about)
@@ -194,7 +196,7 @@ func (u *unit) learn(till time.Time, req *pay.Request, about string, rep pay.Rep
 type number struct {
 	row   uint64
 	trace string // six digits
-	batch string // six digits: day of the year, and how often the traces of the day have gone round
+	batch string // six digits, see batchOf
 	date  string // YYYYMMDD
 }
 
@@ -205,6 +207,28 @@ const (
 	traces    = 999_999
 	dayStride = 333_331
 )
+
+// batchRows are the rows of the journal whose payments share a batch. A payment
+// has two or more of them, so that no batch of a terminal holds more charges than
+// the three digits of a 批结算 can count.
+const batchRows = 1998
+
+// batchOf numbers the batches of a day: one digit of the date, five for the part
+// of the day.
+func batchOf(day pay.Day, row uint64) string {
+	return fmt.Sprintf("%d%05d", days(day)%10, row/batchRows%100_000)
+}
+
+// days counts days, so that neighbouring days differ by one over the end of a
+// year.
+func days(day pay.Day) uint64 { return uint64(day.Sub(pay.Day(19700101))) }
+
+// settleTrace is the trace of a 批结算: that of row 0, which no payment has.
+func settleTrace(day pay.Day) string { return traceOf(day, 0) }
+
+func traceOf(day pay.Day, row uint64) string {
+	return fmt.Sprintf("%06d", (row+days(day)*dayStride)%traces+1)
+}
 
 // numbers returns the numbers of a message and of the payment it belongs to,
 // whose terminal speaks.
@@ -227,7 +251,7 @@ func parse(serial string) (number, error) {
 	if len(serial) != 20 {
 		return number{}, fmt.Errorf("serial: want 20 digits, got %d characters", len(serial))
 	}
-	day, err := time.Parse("20060102", serial[:8])
+	day, err := pay.ParseDay(serial[:8])
 	if err != nil {
 		return number{}, errors.New("serial: begins with no date")
 	}
@@ -235,8 +259,7 @@ func parse(serial string) (number, error) {
 	if err != nil || row == 0 {
 		return number{}, errors.New("serial: not one of ours")
 	}
-	start := uint64(day.Unix()/86400) * dayStride
-	return number{row: row, trace: fmt.Sprintf("%06d", (row+start)%traces+1), batch: fmt.Sprintf("%03d%03d", day.YearDay(), row/traces%1000), date: serial[:8]}, nil
+	return number{row: row, trace: traceOf(day, row), batch: batchOf(day, row), date: serial[:8]}, nil
 }
 
 // message dresses a request as one of the terminal's.
@@ -288,8 +311,13 @@ func (a *Adapter) signOn(ctx context.Context, u *unit) error {
 // own is a message about no payment. Such messages have a batch of their own,
 // so that their traces meet no payment's.
 func (a *Adapter) own(u *unit, op pay.Op) *pay.Request {
+	return &pay.Request{Op: op, Ref: pay.Ref{Kind: op.Kind(), Serial: u.next()}, More: u.fields("000000")}
+}
+
+// next is the trace of a message that is about no payment.
+func (u *unit) next() string {
 	u.own++
-	return &pay.Request{Op: op, Ref: pay.Ref{Kind: op.Kind(), Serial: fmt.Sprintf("%06d", u.own%traces+1)}, More: u.fields("000000")}
+	return fmt.Sprintf("%06d", u.own%traces+1)
 }
 
 // maxRemembered is how many messages of a terminal are known by their traces

@@ -140,7 +140,7 @@ func (k *desk) adapter() *Adapter {
 	a, err := New(Options{Name: "posp", Link: k.link, Terminals: []Terminal{{"60120001", "301051249000001"}, {"60120002", "301051249000001"}},
 		Accept: k.d.Request.Auth.(interface {
 			Accept(*pay.Request, *pay.Reply) error
-		}).Accept, Owed: time.Minute, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		}).Accept, Owed: time.Minute, Wait: 10 * time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Late: func(_ pay.Op, serial string, rep pay.Reply) { k.late <- late{serial, rep} }})
 	if err != nil {
 		k.t.Fatal(err)
@@ -212,7 +212,7 @@ func TestCharge(t *testing.T) {
 			t.Errorf("signed on %d times, want once", n)
 		}
 		got := c.ops(pay.Pay)
-		if got[0].Ref.Serial == got[1].Ref.Serial || value(got[0], pay.FTerminal) != "60120001" || value(got[0], pay.FBatch) != "031000" ||
+		if got[0].Ref.Serial == got[1].Ref.Serial || value(got[0], pay.FTerminal) != "60120001" || value(got[0], pay.FBatch) != batchOf(settled, 2) ||
 			value(got[0], pay.FPAN) != "6225000000000014" || value(got[0], pay.FPIN) != "\x01\x02\x03\x04\x05\x06\x07\x08" {
 			t.Errorf("the centre saw %+v", got[0])
 		}

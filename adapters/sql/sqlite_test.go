@@ -182,6 +182,7 @@ func TestFailureRollsBack(t *testing.T) {
   - {message: 售电入账, dedupes: true, steps: [{sql: "SELECT 'OK' AS code, 'other' AS serial, 1 AS amount", read: row}]}
   - {message: 返销, dedupes: true, steps: [{sql: "SELECT 'OK' AS code UNION ALL SELECT 'OK'", read: row}]}
   - {message: 查询结果, steps: [{sql: "SELECT 'OK' AS colour", read: row}]}
+  - {message: 对账明细, steps: [{sql: "SELECT 'OK' AS code", read: row}]}
   - {message: 线路测试, steps: [{sql: "SELECT x'FF' AS code", read: row}]}
 `
 		a := adapter(t, text, "links/mis-sql.yaml", "file:"+file+"?_busy_timeout=5000")

@@ -28,7 +28,7 @@ func journalExport() *cobra.Command {
 			"--full 无损导出该日存储的每一行(密文)、签名校验点, 供 import 原样重建; 不需要解密密钥。",
 		Example: "  qianzhi journal export --config qianzhi.yaml --day 20261124 --format csv --file 20261124.csv\n" +
 			"  qianzhi journal export --config qianzhi.yaml --day 20261124 --unmask --reason '公安调证 2026-118'\n" +
-			"  qianzhi journal export --config qianzhi.yaml --day 20261124 --full --file 20261124.jsonl",
+			"  qianzhi journal export --config qianzhi.yaml --day 20261124 --full --format csv --file 20261124.csv",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
@@ -91,7 +91,7 @@ func (o *exportFlags) write(cmd *cobra.Command, b *books.Books, day pay.Day, w i
 		if err != nil {
 			return 0, err
 		}
-		return books.ExportFull(cmd.Context(), a, day, w)
+		return books.ExportFull(cmd.Context(), a, day, w, o.format)
 	}
 	out := bufio.NewWriter(w)
 	s, err := books.NewSink(out, o.format)
@@ -111,7 +111,7 @@ func journalImport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import",
 		Short: "用 export --full 的导出重建一天的流水, 并校验",
-		Long: "用 export --full 的导出重建一天的流水: 每一行与签名校验点与原来逐字节相同, 写完后沿哈希链校验, 不符则不留下。\n" +
+		Long: "用 export --full 的导出(JSON 行或 CSV)重建一天的流水: 每一行与签名校验点与原来逐字节相同, 写完后沿哈希链校验, 不符则不留下。\n" +
 			"目标目录中不得已有该日。缺省目标是配置的流水目录, 可用 --dir 另选。",
 		Example: "  qianzhi journal import --config qianzhi.yaml --dir /audit/journal --file 20261124.jsonl",
 		Args:    cobra.NoArgs,

@@ -10,9 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"qianzhi/cmd/internal/app"
+	"qianzhi/reconcile/desk"
 )
 
-const reconExits = "退出码: 0 平, 1 不平, 2 故障, 3 未齐, 4 拒收或存疑, 5 待核(仅 --strict), 6 另一对账正在进行, 7 该日已复核; 多个渠道取最大者。"
+const reconExits = "退出码: 0 平, 1 不平, 2 故障, 3 未齐, 4 拒收或存疑, 5 待核(仅 --strict), 6 另一对账正在进行, 7 该日已复核, 8 修复未完; 多个渠道取最大者。"
 
 func reconCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -22,7 +23,7 @@ func reconCommand() *cobra.Command {
 		Example: "  qianzhi recon run --day 20261120 --journal lines.csv --mis MIS.txt --bank DZ.txt --spec bank=bank-lines\n" +
 			"  qianzhi recon show --config run/demo/qianzhi.yaml\n  tail -F run/demo/data/recon/live.log",
 	}
-	c.AddCommand(reconShow(), reconRun(), reconList(), reconDiff(), reconOpen(), reconStatus(), reconWait(), reconSpec(), reconDrill())
+	c.AddCommand(reconShow(), reconRun(), reconList(), reconDiff(), reconOpen(), reconStatus(), reconCheck(), reconWait(), reconSpec(), reconDrill())
 	c.AddCommand(deskCommands()...)
 	return c
 }
@@ -54,6 +55,19 @@ func (r *reports) root() (string, error) {
 		return "", err
 	}
 	return c.Reports(), nil
+}
+
+// limits returns the limits of a channel's plans: those of the configuration, or
+// the usual ones where only a folder is named.
+func (r *reports) limits() (func(channel string) desk.Limits, error) {
+	if r.file == "" {
+		return func(string) desk.Limits { return desk.Usual() }, nil
+	}
+	c, err := app.Load(r.file)
+	if err != nil {
+		return nil, err
+	}
+	return func(channel string) desk.Limits { return c.Standing(channel).Limits }, nil
 }
 
 // latest returns the folders <day>/<channel> that have a report, those of the

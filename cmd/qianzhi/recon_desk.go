@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"qianzhi/cmd/internal/app"
 	"qianzhi/cmd/internal/control"
 	"qianzhi/gateway/access"
 	"qianzhi/gateway/pay"
@@ -20,7 +21,7 @@ import (
 
 const deskLogin = `先 eval "$(qianzhi user login --config qianzhi.yaml 用户)", 此后 30 分钟内不必再输密码; 或用 --as 写明办理人, 密码与动态码从终端读入,
 或从环境变量 QIANZHI_AS_PASSWORD, QIANZHI_AS_CODE 读入。
-每一步先记入流水, 记不下则不做。退出码: 0 已办, 1 不允许或不符, 6 他人正在办理, 7 该日已复核。`
+每一步先记入流水, 记不下则不做。退出码: 0 已办, 1 不允许或不符, 6 他人正在办理, 7 该日已复核, 8 执行未成。`
 
 // deskFlags are those of a decision about a channel's day.
 type deskFlags struct {
@@ -99,7 +100,7 @@ func deskCommands() []*cobra.Command {
 		deskCommand("countersign", "复核签名, 关闭一天(第二人, 须为复核员)", "关闭后不再重跑, 也不再处理该日差异。", "  qianzhi recon countersign --config qianzhi.yaml", desk.Countersign, 0, nil, nil),
 		deskCommand("reopen", "重开已关闭的一天: 一人申请, 另一人(复核员)再执行一次即重开", "", "  qianzhi recon reopen --config qianzhi.yaml --text 银行补送文件", desk.Reopen, 0, nil,
 			func(c *cobra.Command, o *deskFlags) { o.text(c, "原因 (必需)") }),
-		reconCash(), reconVerify(), reconPlan(), reconAck(),
+		reconCash(), reconVerify(), reconPlan(), reconStanding(), reconAck(),
 	}
 }
 
@@ -137,7 +138,13 @@ func (o *deskFlags) run(cmd *cobra.Command) error {
 	case err != nil:
 		return &exitError{code: 1, err: err}
 	}
-	return showTable(cmd, t)
+	if err := showTable(cmd, t); err != nil {
+		return err
+	}
+	if o.order.Kind == desk.Apply && t.Unfinished() > 0 {
+		return &exitError{code: 8}
+	}
+	return nil
 }
 
 // home is the folder of the one channel that is meant.
@@ -164,7 +171,11 @@ func (o *deskFlags) decide(cmd *cobra.Command, d *desk.Desk, who access.Principa
 	if err != nil {
 		return nil, err
 	}
-	p := t.Plan(desk.Usual())
+	c, err := app.Load(o.file)
+	if err != nil {
+		return nil, err
+	}
+	p := t.Plan(c.Standing(channel).Limits)
 	if p.Hash != o.plan {
 		return nil, fmt.Errorf("计划已变, 现为 %s (qianzhi recon plan)", p.Hash)
 	}
@@ -226,11 +237,16 @@ func reconPlan() *cobra.Command {
 	var r reports
 	c := &cobra.Command{
 		Use: "plan", Short: "列出判定表允许程序提出的操作、被限额拦下的, 以及计划的散列", Args: cobra.NoArgs,
-		Long: "计划只含: 补记我方状态, 补销账, 返销, 重发欠下的冲正; 单笔 500.00、合计 2,000.00、10 笔以内, 返销须隔一个银行文件再次确认。\n" +
+		Long: "计划只含: 补记我方状态, 补销账, 返销, 重发欠下的冲正; 后三种在配置 reconcile.automatic 的限额以内(缺省单笔 500.00, 每日 10 笔、合计 2,000.00),\n" +
+			"返销须隔一个银行文件再次确认。常设指令(qianzhi recon standing)所许的不经提议即已自动执行。\n" +
 			"recon 目录中有名为 STOP 的文件时不作计划。提议、批准、执行都可用 --plan 散列 一次办理整个计划, 证据一变散列即变。",
 		Example: "  qianzhi recon plan --config qianzhi.yaml\n  qianzhi recon propose --config qianzhi.yaml --plan 散列",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			homes, err := r.latest()
+			if err != nil {
+				return err
+			}
+			limits, err := r.limits()
 			if err != nil {
 				return err
 			}
@@ -239,7 +255,7 @@ func reconPlan() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				showPlan(cmd, t, t.Plan(desk.Usual()))
+				showPlan(cmd, t, t.Plan(limits(filepath.Base(h))))
 			}
 			return nil
 		},

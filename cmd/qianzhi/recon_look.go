@@ -75,9 +75,11 @@ func reconList() *cobra.Command {
 
 func reconStatus() *cobra.Command {
 	var r reports
+	var strict bool
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "最近一天各渠道一行, 退出码为其中最大者",
+		Long:  reconExits,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			homes, err := r.latest()
@@ -95,13 +97,26 @@ func reconStatus() *cobra.Command {
 					money = fmt.Sprintf(" 差%s", pay.Amount(s.LongFen+s.ShortFen+s.AmtFen).Yuan())
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s r%d 待办%d%s 待核%d 遗留%d %s %s\n", s.Word, s.Channel, s.Day, s.Version, s.Todo, money, s.Pended, s.Carried, signature(t), s.Why)
-				worst = max(worst, s.Exit)
+				worst = max(worst, exitStatus(t, strict))
 			}
 			return exitOf(worst, false)
 		},
 	}
 	r.flags(c, "账务日期 YYYYMMDD, 缺省为最近一天")
+	c.Flags().BoolVar(&strict, "strict", false, "平但有待核时退出码为 5")
 	return c
+}
+
+// exitStatus is the published status of a channel's day.
+func exitStatus(t *desk.Table, strict bool) int {
+	switch s := &t.Summary; {
+	case s.Exit <= reconcile.Unbalanced.Exit() && t.Unfinished() > 0:
+		return 8
+	case s.Exit == reconcile.Balanced.Exit() && strict && s.Pended > 0:
+		return 5
+	default:
+		return s.Exit
+	}
 }
 
 func reconOpen() *cobra.Command {

@@ -201,6 +201,11 @@ func (o *reconRunFlags) daemon(cmd *cobra.Command, day pay.Day) error {
 	worst := 0
 	for _, r := range runs {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s %s r%d %s %s\n", r.Verdict, r.Channel, r.Version, r.Report, r.Why)
+		if r.Exit == 0 && o.strict {
+			if s, err := readSummary(filepath.Dir(r.Report)); err != nil || s.Pended > 0 {
+				r.Exit = 5
+			}
+		}
 		worst = max(worst, r.Exit)
 	}
 	return exitOf(worst, false)

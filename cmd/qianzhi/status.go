@@ -134,6 +134,6 @@ func dayCommand() *cobra.Command {
 	if err := cut.MarkFlagRequired("to"); err != nil {
 		panic(err) // the flag was defined above
 	}
-	c.AddCommand(cut)
+	c.AddCommand(cut, settleCommand())
 	return c
 }

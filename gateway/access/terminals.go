@@ -81,7 +81,7 @@ func (t *Terminals) Allow(req *pay.Request) pay.Code {
 // begins reports whether the operation starts something new.
 func begins(op pay.Op) bool {
 	switch op {
-	case pay.Reverse, pay.Status, pay.SignOff, pay.Settle, pay.BatchUpload, pay.Echo:
+	case pay.Reverse, pay.Status, pay.SignOff, pay.Settle, pay.BatchUpload, pay.UploadEnd, pay.Echo:
 		return false
 	}
 	return true

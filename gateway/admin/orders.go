@@ -25,6 +25,7 @@ func (s *Server) orders() []order {
 	list := []order{
 		{"GET /v1/status", access.View, s.status},
 		{"POST /v1/day/cut", access.Operate, s.cut},
+		{"POST /v1/day/settle", access.Operate, s.settle},
 		{"POST /v1/recon/run", access.Operate, s.reconcile},
 		{"POST /v1/recon/apply", access.Operate, s.apply},
 	}
@@ -79,6 +80,19 @@ func (s *Server) cut(w http.ResponseWriter, r *http.Request, p access.Principal)
 	s.o.Log.Info("day cut ordered", "event", "QZ132", "next", day.String(), "by", p.Name())
 	err := s.act(r.Context(), p.Act("day.cut", day.String(), o.Reason), func(ctx context.Context) error { return s.o.Control.Cut(ctx, day) })
 	s.outcome(w, err, s.o.Status())
+}
+
+func (s *Server) settle(w http.ResponseWriter, r *http.Request, p access.Principal) {
+	day, o, ok := s.day(w, r, p)
+	if !ok {
+		return
+	}
+	var batches []Settled
+	err := s.act(r.Context(), p.Act("day.settle", day.String(), o.Reason), func(ctx context.Context) (err error) {
+		batches, err = s.o.Control.Settle(ctx, day)
+		return err
+	})
+	s.outcome(w, err, batches)
 }
 
 func (s *Server) reconcile(w http.ResponseWriter, r *http.Request, p access.Principal) {

@@ -34,6 +34,8 @@ type Control interface {
 	Note(ctx context.Context, text string) error
 	// Reconcile runs the reconciliation of a day.
 	Reconcile(ctx context.Context, day pay.Day) ([]Run, error)
+	// Settle settles the batches of a closed day at the card centres.
+	Settle(ctx context.Context, day pay.Day) ([]Settled, error)
 	// Apply does what was decided and begun about an item of a day.
 	Apply(ctx context.Context, day pay.Day, channel, item string) (outcome string, err error)
 }
@@ -46,6 +48,19 @@ type Run struct {
 	Exit    int    `json:"exit"` // published exit status of the verdict
 	Why     string `json:"why,omitempty"`
 	Report  string `json:"report"` // path of report.txt
+}
+
+// Settled is a terminal's batch and how its 批结算 came out.
+type Settled struct {
+	Host     string     `json:"host"`
+	Terminal string     `json:"terminal"`
+	Batch    string     `json:"batch"`
+	Debits   int        `json:"debits"`
+	Debit    pay.Amount `json:"debit"` // fen
+	Credits  int        `json:"credits"`
+	Credit   pay.Amount `json:"credit"`
+	Balanced bool       `json:"balanced"`
+	Outcome  string     `json:"outcome"`
 }
 
 // Problem is one thing that is not as it should be.

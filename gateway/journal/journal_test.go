@@ -32,7 +32,7 @@ func TestDurableNumbers(t *testing.T) {
 	for s := pay.Recv; s.String() != "?"; s++ {
 		fmt.Fprintf(&b, "state %d %s\n", s, s)
 	}
-	for o := pay.OpNone; o <= pay.CheckFile; o++ {
+	for o := pay.OpNone; o.String() != "op?"; o++ {
 		fmt.Fprintf(&b, "op %d %s\n", o, o)
 	}
 	for k := pay.KindOther; k.String() != "kind?"; k++ {

@@ -124,7 +124,7 @@ type Entry struct {
 	Due      time.Time
 	Wanted   bool   // a reversal waits for the leg under way
 	Original ID     // of a 冲正, 撤销 or 退货: the payment it undoes; zero when a tombstone was laid
-	Child    string // our serial of the 撤销 or 退货 that acts on the payment
+	Child    string // our serial of the last 撤销 or 退货 that acts on the payment; of a 退货, of the one before it
 	Note     string
 }
 

@@ -115,6 +115,12 @@ const (
 	FExpiry
 	FChip
 	FPINFormat
+	FPage
+	FPages
+	FDetails
+	FAdvance
+	FOutcome
+	FPayCode
 	fields
 )
 
@@ -195,6 +201,12 @@ var fieldTable = [fields]FieldInfo{
 	FExpiry:             {"expiry", "卡有效期", Never},
 	FChip:               {"chip", "IC 卡数据", Never},
 	FPINFormat:          {"pin_format", "安全控制信息", Public},
+	FPage:               {"page", "页号", Public},
+	FPages:              {"pages", "总页数", Public},
+	FDetails:            {"details", "对账明细", Never},
+	FAdvance:            {"advance", "转预存金额", Public},
+	FOutcome:            {"outcome", "扣款结果", Public},
+	FPayCode:            {"pay_code", "付款码", Never},
 }
 
 // Info describes the field; an unknown id has no name and masks as Never.

@@ -23,11 +23,14 @@ const (
 	BatchUpload    // 批上送
 	CheckTotals    // 对总账
 	CheckFile      // 对明细账
+	UploadEnd      // 批上送结束
+	Advance        // 预存: take money in advance of bills
+	Outcome        // 结果通知: a host tells what became of a charge
 )
 
 var opNames = [...]string{"none", "query", "status", "pay", "reverse", "cancel", "refund",
 	"card-pay", "card-write", "card-confirm", "sign-on", "sign-off", "echo",
-	"settle", "batch-upload", "check-totals", "check-file"}
+	"settle", "batch-upload", "check-totals", "check-file", "upload-end", "advance", "outcome"}
 
 // String returns the name used in configuration, logs and link files.
 func (o Op) String() string {
@@ -38,7 +41,7 @@ func (o Op) String() string {
 }
 
 var opChinese = [...]string{"", "查询欠费", "查询结果", "缴费", "冲正", "撤销", "退货", "购电", "写卡数据", "写卡确认", "签到", "签退", "线路测试",
-	"批结算", "批上送", "对总账", "对明细账"}
+	"批结算", "批上送", "对总账", "对明细账", "批上送结束", "预存", "结果通知"}
 
 // Chinese returns the term for operators.
 func (o Op) Chinese() string {
@@ -63,14 +66,14 @@ func ParseOp(name string) (Op, bool) {
 // repeat; all others run again.
 func (o Op) Money() bool {
 	switch o {
-	case Pay, Reverse, Cancel, Refund, CardPay, CardWrite, CardConfirm:
+	case Pay, Reverse, Cancel, Refund, CardPay, CardWrite, CardConfirm, Advance:
 		return true
 	}
 	return false
 }
 
 // Collects reports whether the operation takes a customer's money.
-func (o Op) Collects() bool { return o == Pay || o == CardPay }
+func (o Op) Collects() bool { return o == Pay || o == CardPay || o == Advance }
 
 // Kind tells apart messages that carry the same serial on purpose: a reversal
 // repeats the trace number of its sale and still is another message.
@@ -99,7 +102,7 @@ func (k Kind) String() string {
 // Kind returns the key kind under which messages of this operation are unique.
 func (o Op) Kind() Kind {
 	switch o {
-	case Pay, CardPay:
+	case Pay, CardPay, Advance:
 		return KindPay
 	case Reverse:
 		return KindReverse

@@ -125,7 +125,7 @@ func TestTablesAreComplete(t *testing.T) {
 			t.Errorf("code %d %q: incomplete", c, c)
 		}
 	}
-	for o := Query; o <= CheckFile; o++ {
+	for o := Query; o.String() != "op?"; o++ {
 		if got, ok := ParseOp(o.String()); !ok || got != o {
 			t.Errorf("op %d %q: not found by its name", o, o)
 		}

@@ -124,7 +124,9 @@ func (s *Server) Run(ctx context.Context) error {
 		<-ended.Done()
 		s.gate.drain()
 		if s.eng.Validate() == nil {
-			if err := s.eng.Stop(context.WithoutCancel(ctx)); err != nil {
+			// Stop looks at its engine twice a second only, so it is given an ended
+			// context and gnet.Run, which returns at once, is what is waited for.
+			if err := s.eng.Stop(ended); !errors.Is(err, context.Canceled) && err != nil {
 				s.o.Log.Warn("listener did not stop cleanly", "addr", s.o.Addr, "err", err)
 			}
 		}

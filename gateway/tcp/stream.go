@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"qianzhi/gateway/limit"
+	"qianzhi/protocol/transport"
 )
 
 // StreamOptions are the parts and limits of a link that is not an ordinary
@@ -252,10 +253,14 @@ func (s *Stream) secured(ctx context.Context, nc net.Conn, wrap func(net.Conn) n
 func (s *Stream) keep(ctx context.Context, addr string, serve func(net.Conn) error) {
 	d := net.Dialer{Timeout: s.o.Connect, KeepAlive: time.Minute}
 	pause := s.o.Backoff
-	for ctx.Err() == nil {
+	var changes transport.Changes
+	for first := true; ctx.Err() == nil; {
 		nc, err := d.DialContext(ctx, "tcp", addr)
 		if err == nil {
-			s.o.Log.Info("connected to the bank", "event", "QZ235", "addr", addr)
+			if d, say := changes.Up(); say || first {
+				s.o.Log.Info("connected to the bank", "event", "QZ235", "addr", addr, "after", d.Round(time.Millisecond))
+			}
+			first = false
 			since := time.Now()
 			err = s.secured(ctx, nc, s.o.Client, serve)
 			if time.Since(since) > pause {
@@ -265,7 +270,9 @@ func (s *Stream) keep(ctx context.Context, addr string, serve func(net.Conn) err
 		if ctx.Err() != nil {
 			return
 		}
-		s.o.Log.Warn("connection to the bank down", "event", "QZ232", "addr", addr, "err", err)
+		if n, say := changes.Down(); say {
+			s.o.Log.Warn("connection to the bank down", "event", "QZ232", "addr", addr, "failures", n, "err", err)
+		}
 		s.pause(ctx, pause)
 		pause = min(2*pause, s.o.Ceiling)
 	}

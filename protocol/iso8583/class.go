@@ -2,6 +2,8 @@ package iso8583
 
 import (
 	"encoding/binary"
+
+	"qianzhi/protocol/text"
 )
 
 // class is a set of characters, as one bit of classes.
@@ -104,6 +106,65 @@ func within(b []byte, over uint64) bool {
 	return bad&(0xF0*each) == 0
 }
 
+// copyPrintable copies the n bytes that src begins with to dst, which goes on for
+// text.Slack bytes behind them, and reports whether they are printable.
+func copyPrintable(dst, src []byte, n int) bool {
+	var bad uint64
+	for n > 16 && len(src) > 16 && len(dst) > 16 {
+		v, w := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
+		binary.LittleEndian.PutUint64(dst, v)
+		binary.LittleEndian.PutUint64(dst[8:], w)
+		bad |= control(v) | control(w)
+		src, dst, n = src[16:], dst[16:], n-16
+	}
+	if n > 8 && len(src) > 8 && len(dst) > 8 {
+		v := binary.LittleEndian.Uint64(src)
+		binary.LittleEndian.PutUint64(dst, v)
+		bad |= control(v)
+		src, dst, n = src[8:], dst[8:], n-8
+	}
+	if n > 0 {
+		if n > 8 || len(src) < n || len(dst) < 8 {
+			return false
+		}
+		v := text.Word(src)
+		binary.LittleEndian.PutUint64(dst, v)
+		ours := ^uint64(0) >> ((64 - 8*uint(n)) & 63)
+		bad |= control(v&ours | blanks&^ours)
+	}
+	return bad&high == 0
+}
+
+// copyWithin is copyPrintable for bytes from 30 to 3F less the over of one byte.
+func copyWithin(dst, src []byte, n int, over uint64) bool {
+	var bad uint64
+	for n > 16 && len(src) > 16 && len(dst) > 16 {
+		v, w := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
+		binary.LittleEndian.PutUint64(dst, v)
+		binary.LittleEndian.PutUint64(dst[8:], w)
+		v, w = v^'0'*each, w^'0'*each
+		bad |= v | (v + over) | w | (w + over)
+		src, dst, n = src[16:], dst[16:], n-16
+	}
+	if n > 8 && len(src) > 8 && len(dst) > 8 {
+		v := binary.LittleEndian.Uint64(src)
+		binary.LittleEndian.PutUint64(dst, v)
+		v ^= '0' * each
+		bad |= v | (v + over)
+		src, dst, n = src[8:], dst[8:], n-8
+	}
+	if n > 0 {
+		if n > 8 || len(src) < n || len(dst) < 8 {
+			return false
+		}
+		v := text.Word(src)
+		binary.LittleEndian.PutUint64(dst, v)
+		v = (v ^ '0'*each) & (^uint64(0) >> ((64 - 8*uint(n)) & 63))
+		bad |= v | (v + over)
+	}
+	return bad&(0xF0*each) == 0
+}
+
 // plain reports whether b has no control character; what else it holds is for
 // the charset to say.
 func plain(b []byte) bool {
@@ -113,6 +174,15 @@ func plain(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// over tells within and its like how far the class goes, or for classes with
+// more what most of their values are within.
+func (k class) over() uint64 {
+	if k == classZ {
+		return 0
+	}
+	return 6 * each
 }
 
 // each has a one in every byte, high the high bit.

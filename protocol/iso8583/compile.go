@@ -76,6 +76,17 @@ func (s fieldSet) has(n int) bool {
 // without returns what is in s and not in o.
 func (s fieldSet) without(o fieldSet) fieldSet { return fieldSet{s.low &^ o.low, s.high &^ o.high} }
 
+// last returns the highest field of the set, 0 when it is empty.
+func (s fieldSet) last() int {
+	switch {
+	case s.high != 0:
+		return 128 - bits.TrailingZeros64(s.high)
+	case s.low != 0:
+		return 64 - bits.TrailingZeros64(s.low)
+	}
+	return 0
+}
+
 // first returns the lowest field of the set, 0 when it is empty.
 func (s fieldSet) first() int {
 	switch {
@@ -95,6 +106,7 @@ type compiler struct {
 	owner   []uint8
 	ids     map[string]uint16
 	bit     int // of the field at hand
+	asked   []asked
 }
 
 // New compiles a description. The codec is safe for concurrent use.
@@ -129,6 +141,9 @@ func New(s *Spec) (protocol.Codec, error) {
 			return nil, fmt.Errorf("fields: %s: %w", f.Name, err)
 		}
 		*out.op(n) = compileOp(compiled, n-1)
+	}
+	if err := c.answer(out); err != nil {
+		return nil, err
 	}
 	if err := out.compileRules(s.Messages); err != nil {
 		return nil, err
@@ -232,25 +247,4 @@ func parseMask(s string, inherited pay.Mask) (pay.Mask, error) {
 		return pay.Never, fmt.Errorf("mask: want account, card, name, address, contact, public or never, got %q", s)
 	}
 	return m, nil
-}
-
-// conditions compiles the values that choose a case. Only fields before the
-// present one are known when it is read.
-func (c *compiler) conditions(when map[string][]string) ([]condition, error) {
-	if len(when) == 0 {
-		return nil, errors.New("when: missing")
-	}
-	var out []condition
-	for name, vals := range when {
-		id, ok := c.ids[name]
-		if !ok || int(c.owner[id]) >= c.bit {
-			return nil, fmt.Errorf("when: %q is no value of an earlier field", name)
-		}
-		cond := condition{id: id}
-		for _, v := range vals {
-			cond.vals = append(cond.vals, []byte(v))
-		}
-		out = append(out, cond)
-	}
-	return out, nil
 }

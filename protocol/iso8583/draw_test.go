@@ -2,6 +2,7 @@ package iso8583
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"pgregory.net/rapid"
 
@@ -34,21 +35,52 @@ func draw(t *rapid.T, c *codec) *protocol.Record {
 	}
 	d.rec.Put(c.mti.id, -1, mti)
 	dense := rapid.IntRange(1, 4).Draw(t, "one field in")
+	var late []int // what is chosen by fields behind it is drawn when these are there
 	for n := 2; n <= maxBit; n++ {
 		var this fieldSet
 		this.add(n)
 		if c.op(n).field == nil || this.without(not) != this || this.without(must) == this && rapid.IntRange(1, dense).Draw(t, "skip") > 1 {
 			continue
 		}
+		if c.op(n).field.late.first() != 0 {
+			late = append(late, n)
+			continue
+		}
 		d.field(c.op(n).field)
 	}
-	return d.rec
+	for _, n := range late {
+		d.field(c.op(n).field)
+	}
+	bits := bitsOf(c, d.rec)
+	slices.Sort(bits)
+	return ordered(c, d.rec, bits)
+}
+
+// ordered is the record with its fields in another order, 0 being the message
+// type.
+func ordered(c *codec, rec *protocol.Record, bits []int) *protocol.Record {
+	out := new(protocol.Record)
+	out.Reset(c.layout)
+	for _, n := range bits {
+		for i, node := range rec.Nodes() {
+			if numberOf(c, node.ID) == n {
+				parent := -1
+				if node.Parent > 0 { // loops are read in one piece: the group is the last one put
+					for parent = len(out.Nodes()) - 1; out.Nodes()[parent].Parent > 0; {
+						parent--
+					}
+				}
+				out.Put(node.ID, parent, rec.Value(i))
+			}
+		}
+	}
+	return out
 }
 
 // field draws one field, inside the length that its container leaves.
 func (d *drawer) field(f *field) {
 	if len(f.cases) > 0 {
-		f = f.pick(d.rec)
+		f = f.formOf(f.usage(d.rec))
 	}
 	if f.parts == nil {
 		d.value(f, -1)

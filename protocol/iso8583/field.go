@@ -1,12 +1,11 @@
 package iso8583
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"qianzhi/gateway/pay"
-	"qianzhi/protocol"
 	"qianzhi/protocol/text"
 )
 
@@ -47,49 +46,8 @@ type field struct {
 	parts  *parts
 	group  *group
 	cases  []usage
-}
-
-// usage is the compiled form of Case.
-type usage struct {
-	when []condition
-	as   field
-}
-
-type condition struct {
-	id   uint16
-	vals [][]byte
-}
-
-// pick returns the form of the field that the record's other values ask for.
-func (f *field) pick(rec *protocol.Record) *field {
-	for i := range f.cases {
-		if f.cases[i].holds(rec) {
-			return &f.cases[i].as
-		}
-	}
-	return f
-}
-
-func (u *usage) holds(rec *protocol.Record) bool {
-	for i := range u.when {
-		val, ok := rec.Get(u.when[i].id)
-		if !ok || !u.when[i].has(val) {
-			return false
-		}
-	}
-	return true
-}
-
-func (c *condition) has(val []byte) bool {
-	if len(c.vals) == 0 {
-		return true
-	}
-	for _, v := range c.vals {
-		if bytes.Equal(v, val) {
-			return true
-		}
-	}
-	return false
+	bit    int      // of a field with cases
+	late   fieldSet // fields behind it that choose among them
 }
 
 // nested says what encloses a field that is being compiled.
@@ -140,10 +98,11 @@ func (c *compiler) field(d *Field, path string, inherited pay.Mask, in nested) (
 }
 
 func (c *compiler) usages(f *field, d *Field, path string, mask pay.Mask, in nested) error {
+	f.bit = c.bit
 	for i := range d.Cases {
 		u := usage{}
 		var err error
-		if u.when, err = c.conditions(d.Cases[i].When); err != nil {
+		if u.when, err = c.conditions(d.Cases[i].When, strings.Contains(path, ".")); err != nil {
 			return fmt.Errorf("cases: %w", err)
 		}
 		as := &d.Cases[i].As

@@ -43,23 +43,8 @@ func TestAppendAnyOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var mixed protocol.Record
-		mixed.Reset(c.layout)
 		order := rapid.Permutation(bitsOf(c, rec)).Draw(t, "order")
-		for _, n := range order {
-			for i, node := range rec.Nodes() {
-				if numberOf(c, node.ID) == n {
-					parent := -1
-					if node.Parent > 0 { // loops are read in one piece: the group is the last one put
-						for parent = len(mixed.Nodes()) - 1; mixed.Nodes()[parent].Parent > 0; {
-							parent--
-						}
-					}
-					mixed.Put(node.ID, parent, rec.Value(i))
-				}
-			}
-		}
-		got, err := c.Append(nil, &mixed)
+		got, err := c.Append(nil, ordered(c, rec, order))
 		if err != nil || !slices.Equal(got, want) {
 			t.Fatalf("order %d: %v\ngot %X\nwant %X", order, err, got, want)
 		}

@@ -35,7 +35,8 @@ type shape struct {
 type step struct {
 	ops    []*op
 	nodes  []protocol.Node // counted from where the row begins
-	heads  []literal       // the lengths
+	heads  []literal       // what a message of the shape has: lengths and fills
+	fills  []literal       // blanks behind texts
 	moves  []move
 	texts  []int   // nodes whose blanks are cut
 	size   int     // on the wire
@@ -54,6 +55,7 @@ type literal struct {
 // move is a run of values that are converted at once: n units of one manner
 // next to each other.
 type move struct {
+	lead        literal // the length before it
 	manner      manner
 	pad         byte
 	set         *text.Set // of digits two to a byte that begin in the high half
@@ -82,10 +84,10 @@ func (p *plans) find(s *shape) (*plan, *planner) {
 	switch {
 	case found == nil:
 		return nil, new(planner)
-	case found.shape == *s && found.steps == nil:
-		return nil, &planner{loose: found.loose}
-	case found.shape == *s:
+	case found.shape == *s && found.steps != nil:
 		return found, nil
+	case found.shape == *s:
+		return nil, &planner{loose: found.loose}
 	case p.missed.Add(1)%seldom == 0:
 		return nil, new(planner)
 	}
@@ -162,22 +164,26 @@ func (p *planner) add(o *op, v reading) {
 		}
 		s.nodes = append(s.nodes, n)
 	}
+	var lead literal
 	if len(v.head) > 0 {
-		s.heads = append(s.heads, literal{from - len(v.head), len(v.head), text.Word(v.head)})
+		lead = literal{from - len(v.head), len(v.head), text.Word(v.head)}
+		s.heads = append(s.heads, lead)
 	}
 	last := len(s.moves) - 1
 	if last >= 0 && s.moves[last].joins(o, from, at) {
 		s.moves[last].n += v.n
 		s.moves[last].pad = o.pad
 	} else {
-		s.moves = append(s.moves, move{manner: o.manner, pad: o.pad, set: o.manner.set(), from: from, at: at, n: v.n})
+		s.moves = append(s.moves, move{lead: lead, manner: o.manner, pad: o.pad, set: o.manner.set(), over: class(o.manner).over(), from: from, at: at, n: v.n})
 	}
 	for range v.nodes {
 		s.of = append(s.of, len(s.moves)-1)
 	}
+	filled := len(s.fills)
 	for free := o.bytes(v.whole) - o.bytes(v.n); free > 0; free -= 8 { // only texts are shorter
-		s.heads = append(s.heads, literal{from + o.bytes(v.whole) - free, min(free, 8), blanks})
+		s.fills = append(s.fills, literal{from + o.bytes(v.whole) - free, min(free, 8), blanks})
 	}
+	s.heads = append(s.heads, s.fills[filled:]...)
 	s.size, s.units = from+o.bytes(v.whole), max(s.units, at+v.n)
 }
 
@@ -235,9 +241,6 @@ func (s *step) check(m move) {
 	case last >= 0 && s.checks[last].manner == m.manner && s.digits(s.checks[last].from+s.checks[last].n, m.from):
 		s.checks[last].n = m.from + m.n - s.checks[last].from
 	default:
-		if m.over = 6 * each; class(m.manner) == classZ {
-			m.over = 0
-		}
 		s.checks = append(s.checks, m)
 	}
 }

@@ -38,17 +38,6 @@ func (o *op) cut(f *field) {
 	o.kind, o.id, o.least, o.zeros = opParts, o.parts[0].ID, o.min, false
 }
 
-// form returns the op of the form of a field that the values before it ask for.
-func (o *op) form(rec *protocol.Record) *op {
-	cases := o.field.cases
-	for i := range cases {
-		if cases[i].holds(rec) {
-			return &o.forms[i]
-		}
-	}
-	return &o.forms[len(cases)]
-}
-
 // opKind is what an op does with a value.
 type opKind uint8
 

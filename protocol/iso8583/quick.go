@@ -63,7 +63,7 @@ func (c *codec) planned(r *reader, p *plan) error {
 func (c *codec) field(r *reader, o *op, made *planner) (n int, err error) {
 	form, at, count, ok := o, r.at, len(r.nodes), false
 	if o.kind == opForms && !r.slow {
-		form = o.form(r.known())
+		form = &o.forms[r.usage(o.field)]
 	}
 	if form.kind >= opValue && !r.slow && r.room(len(form.parts)+1) {
 		n, ok = r.one(form)

@@ -80,7 +80,7 @@ func (w *writer) planned(c *codec, p *plan) (bool, error) {
 func (w *writer) opField(o *op, made *planner) (value, error) {
 	form, pos := o, len(w.out)
 	if o.kind == opForms {
-		form = o.form(w.rec)
+		form = &o.forms[o.field.usage(w.rec)]
 	}
 	i, used := w.one(form)
 	if used == 0 {
@@ -132,12 +132,9 @@ func (w *writer) step(s *step) bool {
 	if !placed(w.nodes[first:next], s.nodes, uint32(at), uint32(pos-w.base)) || !w.convert(s.moves, at) {
 		return false
 	}
-	out := w.out[pos:cap(w.out)]
-	for i := range s.heads { // now, since what is converted goes over its end
-		h := &s.heads[i]
-		for k, word := h.from, h.word; k < h.from+h.size; k, word = k+1, word>>8 {
-			out[k] = byte(word)
-		}
+	for i := range s.fills { // now, since what is converted goes over its end
+		h := &s.fills[i]
+		copy(w.out[pos+h.from:cap(w.out)], "        "[:h.size])
 	}
 	w.out, w.next, w.left = w.out[:pos+s.size], next, w.left-len(s.nodes)
 	return true
@@ -163,6 +160,9 @@ func (w *writer) convert(moves []move, at int) bool {
 	out := w.out[len(w.out):cap(w.out)]
 	for i := range moves {
 		m := &moves[i]
+		if m.lead.size > 0 { // its end is gone over by the value
+			binary.LittleEndian.PutUint64(out[m.lead.from:], m.lead.word)
+		}
 		dst, src, ok := out[m.from:], w.arena[at+m.at:], false
 		switch {
 		case m.set != nil:
@@ -170,11 +170,11 @@ func (w *writer) convert(moves []move, at int) bool {
 				dst[m.n/2] |= m.pad
 			}
 		case m.manner == manner(classANS):
-			src = src[:m.n]
-			ok = printable(src)
-			copy(dst, src)
-		default:
+			ok = copyPrintable(dst, src, m.n)
+		case m.manner == plainBytes || m.manner == packedR:
 			ok = m.manner.write(dst, src, m.n, m.pad)
+		default:
+			ok = copyWithin(dst, src, m.n, m.over) || class(m.manner).holds(src[:m.n])
 		}
 		if !ok {
 			return false

@@ -20,6 +20,8 @@ type reader struct {
 	nodes []protocol.Node
 	first []uint16 // of rec
 	slow  bool     // by descriptions alone
+	codec *codec
+	maps  fieldSet // fields of the message
 	b     []byte
 	at    int
 }
@@ -68,7 +70,7 @@ func (c *codec) Index(m protocol.Frame, rec *protocol.Record) error {
 func (c *codec) index(b []byte, rec *protocol.Record, slow bool) error {
 	rec.Reset(c.layout)
 	var r reader // set in place, see fieldSet
-	r.rec, r.b, r.slow = rec, b, slow
+	r.rec, r.b, r.slow, r.codec = rec, b, slow, c
 	r.arena, r.nodes, r.first = rec.Lend()
 	if !slow {
 		r.room(1)
@@ -80,6 +82,7 @@ func (c *codec) index(b []byte, rec *protocol.Record, slow bool) error {
 	if err != nil {
 		return err
 	}
+	r.maps = maps
 	law, err := c.fields(&r, &shape{maps: maps, mti: binary.BigEndian.Uint32(r.arena)}) // the message type comes first
 	if err != nil {
 		return err
@@ -226,7 +229,7 @@ func (c *codec) obey(kind uint32, has fieldSet) error {
 // field reads one field: its length, its value, its parts.
 func (r *reader) field(f *field) error {
 	if len(f.cases) > 0 {
-		f = f.pick(r.known())
+		f = f.formOf(r.usage(f))
 	}
 	units, size := f.len, f.size
 	if !f.fixed {

@@ -49,7 +49,7 @@ type Field struct {
 	Fields []Field `yaml:"fields"`  // the parts
 	Loop   []Field `yaml:"loop"`    // a group that repeats to the end of the enclosing field
 	Max    int     `yaml:"max"`     // times, for a loop
-	Cases  []Case  `yaml:"cases"`   // other forms of the field, by the values of earlier fields
+	Cases  []Case  `yaml:"cases"`   // other forms of the field, by the values of other fields
 }
 
 // Parts says how a value is made of fields.
@@ -72,7 +72,7 @@ type Parts struct {
 // Case is another form of a field. The first one whose values are all there
 // is used.
 type Case struct {
-	When map[string][]string `yaml:"when"` // field before this one, or MTI: values; no values: it is there
+	When map[string][]string `yaml:"when"` // another field, or MTI: values; no values: it is there. A field behind this one can choose when all forms end at the same byte
 	As   Field               `yaml:"as"`   // its name is added to that of the field
 }
 

@@ -150,7 +150,7 @@ func (w *writer) find(id uint16) int {
 // field writes one field: its length, its value or parts.
 func (w *writer) field(dst []byte, f *field) ([]byte, error) {
 	if len(f.cases) > 0 {
-		f = f.pick(w.rec)
+		f = f.formOf(f.usage(w.rec))
 	}
 	if f.fixed && f.parts == nil {
 		dst, _, err := w.value(dst, f, w.find(f.id))

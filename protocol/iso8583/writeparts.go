@@ -27,7 +27,7 @@ func (w *writer) parts(dst []byte, f *field) (out []byte, units int, err error) 
 // has reports whether the record holds the field or a part of it.
 func (f *field) has(rec *protocol.Record) bool {
 	if len(f.cases) > 0 {
-		f = f.pick(rec)
+		f = f.formOf(f.usage(rec))
 	}
 	if f.parts == nil {
 		return rec.Find(f.id) >= 0

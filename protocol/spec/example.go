@@ -66,17 +66,20 @@ var samples = map[pay.FieldID][]string{
 	pay.FDebitSum:           {"000000030150"},
 	pay.FDebitCount:         {"001"},
 	pay.FCreditSum:          {"000000000000"},
-	pay.FCreditCount:        {"000"},
+	pay.FCreditCount:        {"000", "0"},
 	pay.FBalanced:           {"1"},
 	pay.FForeignDebitSum:    {"000000000000"},
 	pay.FForeignDebitCount:  {"000"},
 	pay.FForeignCreditSum:   {"000000000000"},
 	pay.FForeignCreditCount: {"000"},
 	pay.FForeignBalanced:    {"1"},
-	pay.FUploadCount:        {"02"},
+	pay.FUploadCount:        {"02", "0002"},
 	pay.FEntryMode:          {"021"},
 	pay.FCardSequence:       {"001"},
 	pay.FPINFormat:          {"2600000000000000"},
+	pay.FPage:               {"1"},
+	pay.FPages:              {"1"},
+	pay.FDetails:            {"20261120|26112001000000042|YX000000000001|pos|0512000001|30150|P"},
 }
 
 func sampleBills() []pay.Bill {

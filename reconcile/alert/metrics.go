@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"qianzhi/reconcile"
 )
@@ -16,6 +18,18 @@ import (
 type Live struct {
 	Unknown int    // payments in doubt
 	Missed  uint64 // starts of the night run that were made up for
+	Owed    int    // payments whose reversal is owed
+	Auto    map[Auto]uint64
+	Arrived []Arrival
+}
+
+// Auto tells automatic actions apart.
+type Auto struct{ Channel, Level, Result string }
+
+// Arrival is when a party's file of a channel's newest day was last written.
+type Arrival struct {
+	Channel, Source string
+	At              time.Time
 }
 
 // page is a metrics page that grows.
@@ -109,9 +123,20 @@ func Metrics(all []Standing, l Live) []byte {
 			p.put("recon_rows", "lines of the day", float64(ran[i].Summary.Totals[party].Lines), "channel", ran[i].Channel, "party", party)
 		}
 	}
+	for _, a := range l.Arrived {
+		p.put("recon_source_arrived_timestamp_seconds", "when the file of the newest day was last written", float64(a.At.Unix()), "channel", a.Channel, "source", a.Source)
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(l.Auto), Auto.compare) {
+		p.put("recon_auto_actions_total", "actions under a standing order since the daemon's start", float64(l.Auto[a]), "channel", a.Channel, "level", a.Level, "result", a.Result)
+	}
+	p.put("recon_reversal_pending", "payments whose reversal is owed", float64(l.Owed))
 	p.put("recon_unknown_payments", "payments in doubt", float64(l.Unknown))
 	p.put("recon_missed_start_total", "starts that were missed and made up for, since the daemon's own", float64(l.Missed))
 	return []byte(p.b.String())
+}
+
+func (a Auto) compare(b Auto) int {
+	return cmp.Or(strings.Compare(a.Channel, b.Channel), strings.Compare(a.Level, b.Level), strings.Compare(a.Result, b.Result))
 }
 
 // stateOf reads a source's state in the words of the summary.

@@ -55,6 +55,7 @@ type Work struct {
 	Serial string // of the payment
 	Action Action
 	Key    string // the same however often the action is begun
+	Order  string // hash of the standing order that it follows from; empty: two people
 	Why    string
 }
 
@@ -68,11 +69,15 @@ func (t *Table) Work(item string) (Work, error) {
 	switch {
 	case t.Stage == Closed:
 		return Work{}, ErrClosed
-	case d.Approval == nil || d.Begun == nil || d.Ended != nil && d.Ended.N > d.Begun.N:
+	case d.Begun == nil || d.Begun.Order == "" && d.Approval == nil || d.Ended != nil && d.Ended.N > d.Begun.N:
 		return Work{}, errors.New("该笔没有已批准并开始的操作")
 	}
 	a := d.Begun.Action
-	return Work{Serial: c.Item.Serial(), Action: a, Key: c.Item.ID() + string(a), Why: fmt.Sprintf("%s 批准 %s", d.Proposal.Text, d.Approval.By)}, a.fits(c)
+	w := Work{Serial: c.Item.Serial(), Action: a, Key: c.Item.ID() + string(a), Order: d.Begun.Order, Why: d.Begun.Text}
+	if w.Order == "" {
+		w.Why = fmt.Sprintf("%s 批准 %s", d.Proposal.Text, d.Approval.By)
+	}
+	return w, a.fits(c)
 }
 
 // Home returns the folder of a channel's versions.
@@ -132,7 +137,7 @@ func (d *Desk) enter(ctx context.Context, t *Table, who access.Principal, e *Ent
 // carryOut does an approved action and writes down how it ended.
 func (d *Desk) carryOut(ctx context.Context, t *Table, who access.Principal, begun Entry) error {
 	end := &Entry{Kind: Applied, By: who.Name(), Person: who.Person(), Item: begun.Item, Evidence: begun.Evidence, Action: begun.Action, Fen: begun.Fen,
-		Document: begun.Document}
+		Document: begun.Document, Order: begun.Order}
 	if begun.Action.Gateway() {
 		day, err := pay.ParseDay(t.Summary.Day)
 		if err != nil {

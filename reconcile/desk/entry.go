@@ -65,6 +65,7 @@ type Entry struct {
 	Document string     `json:"document,omitempty"` // number of a voucher outside
 	Text     string     `json:"text,omitempty"`
 	Failed   string     `json:"failed,omitempty"` // why an action did not succeed
+	Order    string     `json:"order,omitempty"`  // hash of the standing order under which it is done, instead of two people
 	Count    *Count     `json:"count,omitempty"`
 	Prev     string     `json:"prev"`
 	Hash     string     `json:"hash"`

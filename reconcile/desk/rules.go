@@ -68,10 +68,11 @@ func propose(who access.Principal, e *Entry, o Order, c *Case, d *Decision, toda
 	switch {
 	case !who.May(access.Operate):
 		return access.ErrRight
-	case d.Begun != nil && (d.Ended == nil || d.Ended.Failed == ""):
-		return errors.New("该笔已在执行或已执行")
 	case e.Text == "":
 		return errors.New("提议须写明理由")
+	case d.Begun != nil && d.Ended == nil && d.Begun.Order != "" && d.Begun.Action == o.Action: // people take up what the program left
+	case d.Begun != nil && (d.Ended == nil || d.Ended.Failed == ""):
+		return errors.New("该笔已在执行或已执行")
 	}
 	if err := o.Action.fits(c); err != nil {
 		return err

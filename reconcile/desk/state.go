@@ -116,7 +116,7 @@ func (t *Table) fold(e *Entry) {
 	case Reject:
 		*d = Decision{Note: d.Note}
 	case Apply:
-		d.Begun = e
+		d.Begun, d.Ended = e, nil
 	case Applied:
 		d.Ended = e
 	case Sign:
@@ -174,10 +174,34 @@ func (t *Table) decision(it *reconcile.Item) (d Decision, changed bool) {
 	if d.Note != nil && d.Note.Evidence != now {
 		d.Note, changed = nil, true
 	}
-	if d.Proposal != nil && d.Proposal.Evidence != now {
-		d, changed = Decision{Note: d.Note}, true
+	for _, e := range []*Entry{d.Proposal, d.Begun} {
+		if e != nil && e.Evidence != now {
+			d, changed = Decision{Note: d.Note}, true
+			break
+		}
 	}
 	return d, changed
+}
+
+// Unfinished counts the open items about which an action was begun and is not
+// known to be done.
+func (t *Table) Unfinished() (n int) {
+	for _, items := range [][]reconcile.Item{t.Open, t.Fixable} {
+		for i := range items {
+			if d, _ := t.decision(&items[i]); d.Begun != nil && (d.Ended == nil || d.Ended.Failed != "") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// way says by whom an action was done, if not by people.
+func (e *Entry) way() string {
+	if e.Order != "" {
+		return "自动"
+	}
+	return ""
 }
 
 // Standing says in words how far an item has come.
@@ -185,11 +209,11 @@ func (t *Table) Standing(it *reconcile.Item) string {
 	d, changed := t.decision(it)
 	switch {
 	case d.Ended != nil && d.Ended.Failed != "":
-		return "执行未成: " + d.Ended.Failed
+		return d.Ended.way() + "执行未成: " + d.Ended.Failed
 	case d.Ended != nil:
-		return "已执行 " + d.Proposal.Action.Chinese() + ", 待下次对账核实"
+		return d.Ended.way() + "已执行 " + d.Ended.Action.Chinese() + ", 待下次对账核实"
 	case d.Begun != nil:
-		return "执行中 " + d.Proposal.Action.Chinese()
+		return d.Begun.way() + "执行中 " + d.Begun.Action.Chinese()
 	case d.Approval != nil:
 		return "已批准 " + d.Proposal.Action.Chinese()
 	case d.Proposal != nil:

@@ -73,6 +73,11 @@ func summary(r *reconcile.Result, line func(string, ...any)) {
 	}
 	fix, _ := r.Count(reconcile.Fixable)
 	line("待核 %d 笔 %s 元(跨日%s)   补状态 %d 笔", wait, waiting.Yuan(), due, fix)
+	if r.Acts != "" {
+		for _, part := range wrap("自动处理 "+r.Acts, columns) {
+			line("%s", part)
+		}
+	}
 	line("下一步 qianzhi recon open --day %s   签核 未签", r.Day)
 }
 

@@ -210,7 +210,7 @@ func (w *worker) effectWord() string {
 		return "effective"
 	case "reversed":
 		return "undone"
-	case "effective", "undone":
+	case "effective", "undone", wordVoid:
 		return w.word
 	}
 	return "none"

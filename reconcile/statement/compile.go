@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"qianzhi/gateway/pay"
@@ -45,6 +46,7 @@ type column struct {
 	Field
 	use    use
 	part   int // of the key, from 1; 0: none
+	orig   int // of a void's original's key, from 1; 0: none
 	at     int // byte in a fixed line
 	pad    byte
 	strip  []byte
@@ -100,6 +102,7 @@ type program struct {
 	hasKey  bool
 	hasDir  bool
 	hasStat bool
+	voids   bool // some lines take others back
 }
 
 const maxLevel = 3
@@ -219,7 +222,7 @@ func (p *program) layout(fields []Field, role string) (*layout, error) {
 		if c.Type == kindText {
 			l.raw = append(l.raw, i)
 		}
-		if c.use != useNone || c.part > 0 {
+		if c.use != useNone || c.part > 0 || c.orig > 0 {
 			l.used = append(l.used, i)
 			l.by[c.use] = i + 1
 		}
@@ -271,6 +274,7 @@ func (p *program) column(c *column, role string, seen map[string]bool) error {
 				c.part = i + 1
 			}
 		}
+		c.orig = slices.Index(p.s.Original, c.Name) + 1
 		p.hasKey = p.hasKey || c.part > 0 || c.use == useKey
 		p.hasDir = p.hasDir || c.use == useDirection || c.Sign
 		p.hasStat = p.hasStat || c.use == useStatus
@@ -315,8 +319,8 @@ func (c *column) checkTotal() error {
 	switch {
 	case !among(t.Of, "count sum net hash lines"):
 		return fmt.Errorf("total: of: want count, sum, net, hash or lines, got %q", t.Of)
-	case !among(t.Effect, " effective undone none any"):
-		return fmt.Errorf("total: effect: want effective, undone, none or any, got %q", t.Effect)
+	case !among(t.Effect, " effective undone none void any"):
+		return fmt.Errorf("total: effect: want effective, undone, none, void or any, got %q", t.Effect)
 	case !among(t.Direction, " in out any"):
 		return fmt.Errorf("total: direction: want in, out or any, got %q", t.Direction)
 	case t.Of == "hash" && (t.Field == "" || t.Digits < 0 || t.Digits > 18):
@@ -357,6 +361,9 @@ func (p *program) check() error {
 		return errors.New("line_end: none needs kinds of lines of one width")
 	case len(p.s.Key) > 0 && has[colKey] > 0:
 		return errors.New("key: names fields, and there is a column key as well")
+	}
+	if err := p.original(has); err != nil {
+		return fmt.Errorf("original: %w", err)
 	}
 	return p.sums(has)
 }
@@ -408,7 +415,7 @@ func (p *program) wires(party reconcile.Party) (status, direction []wired) {
 		status = append(status, wired{wire: []byte(st.Wire), effect: effectFor(st.Effect, party), word: st.Effect})
 	}
 	for _, st := range p.s.Direction {
-		direction = append(direction, wired{wire: []byte(st.Wire), out: st.Effect == "out"})
+		direction = append(direction, wired{wire: []byte(st.Wire), out: st.Effect != "in", word: st.Effect})
 	}
 	return status, direction
 }
@@ -428,9 +435,9 @@ func effectFor(word string, p reconcile.Party) reconcile.Effect {
 		return e
 	}
 	switch {
-	case word == "undone" && p == reconcile.Journal:
+	case (word == "undone" || word == wordVoid) && p == reconcile.Journal:
 		return reconcile.Reversed
-	case word == "undone":
+	case word == "undone" || word == wordVoid:
 		return reconcile.Undone
 	case word == "none" && p == reconcile.Journal:
 		return reconcile.Failed

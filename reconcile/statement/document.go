@@ -73,6 +73,9 @@ func (c *column) meaning() string {
 	if id, ok := pay.ParseField(c.Name); ok {
 		return id.Info().Chinese
 	}
+	if c.orig > 0 {
+		return "原交易的标识"
+	}
 	switch c.Name {
 	case colStatus:
 		return "状态"

@@ -27,7 +27,7 @@ func (t *Table) Line(at int64) (reconcile.Line, error) {
 
 // full is the line that a worker has just read.
 func (w *worker) full(row []byte) reconcile.Line {
-	l := reconcile.Line{Serial: string(w.text(0, w.got[useSerial])), Key: string(w.wholeKey()), Host: string(w.text(1, w.got[useHost])),
+	l := reconcile.Line{Serial: string(w.serial), Key: string(w.name), Host: string(w.text(1, w.got[useHost])),
 		Account: string(w.text(1, w.got[useAccount])), Terminal: string(w.text(1, w.got[useTerminal])), Link: string(w.text(1, w.got[useLink])),
 		Amount: w.print.Amount, Out: w.print.Out, Effect: w.print.Effect, Mark: mark(row)}
 	if w.t.tells&reconcile.HasDay != 0 {

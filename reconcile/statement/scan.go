@@ -24,8 +24,9 @@ func (t *Table) worker(n int) *worker {
 
 // Scan implements reconcile.Table.
 func (t *Table) Scan(s *reconcile.Scan) error {
-	var err error
+	err := t.gather()
 	switch {
+	case err != nil:
 	case t.spec.prog.free:
 		err = t.inOrder(s)
 	case s.Workers < 2 || t.to-t.from < 2*blockSize:

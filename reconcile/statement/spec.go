@@ -34,6 +34,7 @@ type Spec struct {
 	Status    []Status   `yaml:"status"`    // every value the status column may have; no such column: all lines count
 	Direction []Status   `yaml:"direction"` // every value of the direction column
 	Key       []string   `yaml:"key"`       // fields that make a line unique at the bank
+	Original  []string   `yaml:"original"`  // of a void's line: the columns that hold its original's key, in the order of key; without key, its reference
 	Extra     bool       `yaml:"extra"`     // more columns than listed may follow
 	MaxLine   int        `yaml:"max_line"`  // bytes
 	Empty     string     `yaml:"empty"`     // a file without lines: never (default), zero (its totals say so) or attested
@@ -79,7 +80,7 @@ type Field struct {
 // Total is a claim over the lines of the file or group.
 type Total struct {
 	Of        string `yaml:"of"`        // count, sum, net, hash or lines (of every kind)
-	Effect    string `yaml:"effect"`    // of the lines: effective (default), undone, none or any
+	Effect    string `yaml:"effect"`    // of the lines: effective (default), undone, none, void or any
 	Direction string `yaml:"direction"` // in, out or any (default)
 	Field     string `yaml:"field"`     // digits that a hash total adds up
 	Digits    int    `yaml:"digits"`    // of a hash total, the upper ones are dropped
@@ -88,7 +89,7 @@ type Total struct {
 // Status ties a value of the status or direction column to its meaning.
 type Status struct {
 	Wire   string `yaml:"wire"`
-	Effect string `yaml:"effect"` // effective, undone or none; of a direction: in or out
+	Effect string `yaml:"effect"` // effective, undone, none, or void: the line takes back the one that original names; of a direction: in, out or void
 }
 
 // Checksum says where a hash over the file stands.
@@ -203,13 +204,13 @@ func (s *Spec) checkFile() error {
 		return errors.New("signature: want file, key, form: asn1 or raw, and encoding: base64, hex or binary")
 	}
 	for _, st := range s.Status {
-		if !among(st.Effect, "effective undone none success failed open pending reversed") {
-			return fmt.Errorf("status: want effective, undone or none (a journal: success, failed, open, pending or reversed), got %q", st.Effect)
+		if !among(st.Effect, "effective undone none void success failed open pending reversed") {
+			return fmt.Errorf("status: want effective, undone, none or void (a journal: success, failed, open, pending or reversed), got %q", st.Effect)
 		}
 	}
 	for _, st := range s.Direction {
-		if !among(st.Effect, "in out") {
-			return fmt.Errorf("direction: want in or out, got %q", st.Effect)
+		if !among(st.Effect, "in out void") {
+			return fmt.Errorf("direction: want in, out or void, got %q", st.Effect)
 		}
 	}
 	return nil

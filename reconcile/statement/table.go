@@ -34,7 +34,8 @@ type Table struct {
 	fast      *straightLine
 	stride    int64 // of lines that are all alike; 0: they are not
 	verified  bool
-	bufs      [][]byte // of the workers, from scan to scan
+	voided    map[string]pay.Amount // what voids take back, by key; nil: not read yet
+	bufs      [][]byte              // of the workers, from scan to scan
 	count     int
 	seen      place // of the line counted last
 }
@@ -293,8 +294,9 @@ func (t *Table) straight() {
 		width = next - t.from
 	}
 	if (t.to-t.from)%width == 0 {
-		t.stride = width
-		t.fast = t.straightLine()
+		if t.stride = width; !t.spec.prog.voids {
+			t.fast = t.straightLine()
+		}
 	}
 }
 

@@ -39,6 +39,11 @@ type worker struct {
 	day    pay.Day
 	sums   sums
 	verify bool
+
+	orig   [maxParts][]byte
+	serial []byte // of the line, or of what it takes back
+	name   []byte // its key, the same
+	gather map[string]pay.Amount
 }
 
 // sums are the totals of a file or group as they grow.
@@ -184,10 +189,20 @@ func (w *worker) line(row []byte, s *reconcile.Scan) (bool, error) {
 		if c.part > 0 {
 			w.parts[c.part-1] = v
 		}
+		if c.orig > 0 {
+			w.orig[c.orig-1] = v
+		}
 		w.got[c.use] = v
 	}
-	serial, key := w.text(0, w.got[useSerial]), w.wholeKey()
-	if !s.KeyBytes(&w.print, serial, key) && !w.verify || s.Want != nil && !w.verify && !s.Want(w.n, &w.print) {
+	w.serial, w.name = w.text(0, w.got[useSerial]), w.wholeKey()
+	void := w.t.spec.prog.voids && w.isVoid(l)
+	if void {
+		w.takesBack()
+	}
+	if w.gather != nil {
+		return false, w.gathered(l, void)
+	}
+	if !s.KeyBytes(&w.print, w.serial, w.name) && !w.verify || s.Want != nil && !w.verify && !s.Want(w.n, &w.print) {
 		return false, nil
 	}
 	if m := w.money(l); m != nil {
@@ -203,6 +218,9 @@ func (w *worker) line(row []byte, s *reconcile.Scan) (bool, error) {
 		if m := w.add(l, row); m != nil {
 			return false, m
 		}
+	}
+	if m := w.taken(l, void); m != nil {
+		return false, m
 	}
 	if w.print.Effect == reconcile.Absent || len(s.Links) > 0 && !s.Takes(string(w.text(1, w.got[useLink]))) {
 		return false, nil
@@ -237,19 +255,23 @@ func (w *worker) hash(s *reconcile.Scan) {
 
 // wholeKey joins the parts of the key as the journal does.
 func (w *worker) wholeKey() []byte {
-	n := len(w.t.spec.Key)
-	switch n {
-	case 0:
+	if len(w.t.spec.Key) == 0 {
 		return w.text(2, w.got[useKey])
-	case 1:
-		return w.text(2, w.parts[0])
+	}
+	return w.joined(w.parts[:len(w.t.spec.Key)])
+}
+
+// joined makes a key of its parts.
+func (w *worker) joined(parts [][]byte) []byte {
+	if len(parts) == 1 {
+		return w.text(2, parts[0])
 	}
 	w.key = w.key[:0]
-	for i := range n {
+	for i := range parts {
 		if i > 0 {
 			w.key = append(w.key, '/')
 		}
-		w.key = append(w.key, w.text(3, w.parts[i])...)
+		w.key = append(w.key, w.text(3, parts[i])...)
 	}
 	return w.key
 }
@@ -307,6 +329,13 @@ func (w *worker) money(l *layout) *misfit {
 			return w.wrong(&l.cols[i], i, "a direction of the list", strconv.Quote(string(w.text(1, w.got[useDirection]))))
 		}
 		p.Out = p.Out != st.out
+		switch {
+		case st.word != wordVoid:
+		case w.word == "effective":
+			p.Effect, w.word = effectFor(wordVoid, w.t.party), wordVoid
+		default:
+			p.Effect = reconcile.Absent // a void that failed, or was taken back itself
+		}
 	}
 	return nil
 }

@@ -20,12 +20,13 @@ type Row struct {
 	Values map[string]string
 }
 
-// ErrGroups reports a specification whose groups cannot be made up from rows.
-var ErrGroups = errors.New("files with groups are read, not written")
+// ErrGroups reports a specification whose groups or void lines cannot be made up
+// from rows.
+var ErrGroups = errors.New("files with groups or void lines are read, not written")
 
 // Write writes a whole file of the day, with its totals.
 func (s *Spec) Write(day pay.Day, rows []Row) ([]byte, error) {
-	if s.prog.free {
+	if s.prog.free || s.prog.voids {
 		return nil, ErrGroups
 	}
 	w := writer{s: s, day: day, sums: sums{accs: make([]int64, len(s.prog.accs))}}
@@ -55,6 +56,44 @@ func (s *Spec) Write(day pay.Day, rows []Row) ([]byte, error) {
 	}
 	return w.out, nil
 }
+
+// Whole makes a file of lines that are written already, in UTF-8 and one to a
+// line, and of what their sender claims of those that count. The file claims it
+// on, so that reading it proves the lines.
+func (s *Spec) Whole(day pay.Day, count int64, sum pay.Amount, lines string) ([]byte, error) {
+	if s.prog.free {
+		return nil, ErrGroups
+	}
+	w := writer{s: s, day: day, sums: sums{accs: make([]int64, len(s.prog.accs))}}
+	for i := range s.prog.accs {
+		a := &s.prog.accs[i]
+		switch {
+		case a.Of == colCount && a.Effect == "effective" && a.Direction == "":
+			w.sums.accs[i] = count
+		case (a.Of == colSum || a.Of == "net") && a.Effect == "effective" && a.Direction == "":
+			w.sums.accs[i] = int64(sum)
+		default:
+			return nil, ErrClaims
+		}
+	}
+	for n := 1; n <= s.prog.heads; n++ {
+		w.frame(n)
+	}
+	for line := range strings.Lines(lines) {
+		w.put(strings.TrimRight(line, "\r\n"))
+		w.end()
+	}
+	for n := s.prog.tails; n > 0; n-- {
+		w.frame(-n)
+	}
+	if s.Encoding == "utf-8-bom" {
+		w.out = append([]byte("\xEF\xBB\xBF"), w.out...)
+	}
+	return w.out, w.err
+}
+
+// ErrClaims reports totals that nobody gives beside lines alone.
+var ErrClaims = errors.New("only count and sum of the lines that count may be claimed")
 
 type writer struct {
 	s    *Spec

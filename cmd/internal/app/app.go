@@ -43,8 +43,9 @@ type App struct {
 	locked   atomic.Uint32 // the day under reconciliation
 	addrs    map[string]string
 	mu       sync.Mutex
-	doors    []*gateway.Channel // of the banks; grows during the start, under mu
-	lines    map[string]line    // of the doors
+	doors    []*gateway.Channel    // of the banks; grows during the start, under mu
+	lines    map[string]line       // of the doors
+	acted    map[alert.Auto]uint64 // automatic actions since the start, under mu
 	admin    *admin.Server
 }
 
@@ -52,7 +53,7 @@ type App struct {
 // everything that had started is stopped again.
 func (p *Plan) Start(ctx context.Context) (*App, error) {
 	a := &App{plan: p, log: p.log, stack: newStack(p.log), orders: make(chan order), addrs: map[string]string{}, lines: map[string]line{}}
-	for _, step := range []func(context.Context) error{a.checkModes, a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNotices, a.openNight, a.openPickups, a.openDispatches, a.openAdmin, a.openLinks} {
+	for _, step := range []func(context.Context) error{a.checkModes, a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNotices, a.openNight, a.openSettlements, a.openPickups, a.openDispatches, a.openAdmin, a.openLinks} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
@@ -144,7 +145,7 @@ func (a *App) openHosts(context.Context) error {
 
 func (a *App) openEngine(ctx context.Context) error {
 	pol := a.plan.Config.Policy
-	a.engine = gateway.New(gateway.Options{Journal: mutate(a.journal), Batches: a.journal, Refused: a.journal, Routes: a.plan.routes, Node: a.plan.Config.Node.ID,
+	a.engine = gateway.New(gateway.Options{Journal: mutate(a.journal), Batches: a.journal, Refused: a.journal, Routes: a.plan.routes, Tells: a.plan.tells, Node: a.plan.Config.Node.ID,
 		Today: a.journal.Day, Reconciling: a.reconciling, Now: a.plan.now, Log: a.log,
 		Policy: gateway.Policy{Gaps: pol.Gaps, Tries: pol.Tries, Due: a.parkedDue, Owner: pol.Owner, Workers: pol.Workers}})
 	a.plan.engine.Store(a.engine)
@@ -172,13 +173,13 @@ func (a *App) openNight(ctx context.Context) error {
 	if err := os.MkdirAll(inbox, 0o700); err != nil {
 		return err
 	}
-	o := reconcile.Options{Dir: c.data("recon"), Node: c.Node.ID, Books: a.journal, Matrix: a.plan.matrix, Report: report.Files, Closed: desk.IsClosed,
+	o := reconcile.Options{Dir: c.data("recon"), Node: c.Node.ID, Books: a.journal, Matrix: a.plan.matrix, Report: report.Files, Closed: desk.IsClosed, Acts: desk.Acts,
 		Now: a.plan.now, Log: a.log}
 	for _, ch := range c.Reconcile.Channels {
 		rc := reconcile.Channel{ID: ch.ID, Links: ch.Links}
 		own := &channel{id: ch.ID, home: func(day pay.Day) string { return a.homeOf(day, ch.ID) }}
 		if s := a.plan.specs[ch.MIS]; s != nil {
-			src := &source{spec: s, dir: inbox, party: reconcile.MIS, ledger: a.ledger, keys: a.plan.named(ch.Keys), limit: a.plan.limit(ch.MISDue)}
+			src := &source{spec: s, dir: inbox, party: reconcile.MIS, ledger: a.ledger, keys: a.plan.named(ch.Keys), limit: a.plan.limit(ch.MISDue), query: a.query(ch, s)}
 			rc.MIS, own.sources = src, append(own.sources, src)
 		}
 		if s := a.plan.specs[ch.Bank]; s != nil {
@@ -242,7 +243,7 @@ func (a *App) listenTCP(ctx context.Context, d *door, ch *gateway.Channel) error
 		return err
 	}
 	failed := make(chan error, 1)
-	a.stack.push(task{name: "link " + d.opts.ID, run: func(ctx context.Context) error {
+	a.stack.push(task{name: "link " + d.opts.ID, group: "links", run: func(ctx context.Context) error {
 		err := s.Run(ctx)
 		failed <- err
 		return err
@@ -284,6 +285,6 @@ func (a *App) listenHTTP(d *door, ch *gateway.Channel) error {
 	}
 	a.addrs[d.opts.ID] = s.Addr()
 	a.lines[d.opts.ID] = web{s}
-	a.stack.push(task{name: "link " + d.opts.ID, run: s.Run})
+	a.stack.push(task{name: "link " + d.opts.ID, group: "links", run: s.Run})
 	return nil
 }

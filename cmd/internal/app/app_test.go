@@ -3,10 +3,12 @@ package app
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,6 +244,29 @@ func TestStackStopsInReverse(t *testing.T) {
 	}
 	if got := strings.Join(order, ""); got != "cba" {
 		t.Errorf("stopped in the order %s", got)
+	}
+}
+
+// TestGroupsStopTogether has two listeners each wait for the other to be told.
+func TestGroupsStopTogether(t *testing.T) {
+	s := newStack(slog.New(slog.DiscardHandler))
+	var told sync.WaitGroup
+	told.Add(2)
+	below := false
+	s.push(task{name: "below", run: func(ctx context.Context) error { <-ctx.Done(); below = true; return nil }})
+	for range 2 {
+		s.push(task{name: "link", group: "links", run: func(ctx context.Context) error {
+			<-ctx.Done()
+			told.Done()
+			told.Wait()
+			if below {
+				return errors.New("what is below was stopped first")
+			}
+			return nil
+		}})
+	}
+	if err := s.close(time.Minute); err != nil {
+		t.Fatal(err)
 	}
 }
 

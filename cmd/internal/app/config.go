@@ -111,6 +111,7 @@ type HostOptions struct {
 	Poll       time.Duration     `yaml:"poll"`      // between queries while the sender waits for a pending answer, 0: none
 	Terminals  []posp.Terminal   `yaml:"terminals"` // of ours at a card centre; empty: the host is none
 	Echo       time.Duration     `yaml:"echo"`      // a card centre: between line tests, 0: none
+	Settle     Settlement        `yaml:"settle"`    // a card centre: when batches are settled
 	PIN        string            `yaml:"pin"`       // a card centre: relay (the default) or translate
 	TLS        transport.Options `yaml:"tls"`
 	Way        `yaml:",inline"`
@@ -143,7 +144,7 @@ func (h *HostOptions) Check() error {
 	if err := h.TLS.Check(); err != nil {
 		return fmt.Errorf("tls: %w", err)
 	}
-	return nil
+	return h.Settle.Check(len(h.Terminals))
 }
 
 // MIS is the embedded marketing system.
@@ -163,7 +164,9 @@ type RouteOptions struct {
 	Links    []string     `yaml:"links"`
 	Prefix   string       `yaml:"prefix"`
 	Biller   string       `yaml:"biller"`
-	Ops      []string     `yaml:"ops"` // pay, card-pay; empty: any
+	Ops      []string     `yaml:"ops"`     // pay, card-pay, advance; empty: any
+	Product  string       `yaml:"product"` // advance: what is paid beyond the arrears is 预存; empty: nothing may be
+	Max      string       `yaml:"max"`     // of one payment in yuan, empty: the link's own limit
 	Legs     []LegOptions `yaml:"legs"`
 	Ask      string       `yaml:"ask"` // host that answers queries of arrears, empty: that of the posting, else of the card sale
 	InFlight int64        `yaml:"in_flight"`

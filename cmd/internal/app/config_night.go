@@ -17,6 +17,7 @@ type Reconcile struct {
 	Look     time.Duration    `yaml:"look"`  // between looks for files that are late or replaced
 	Due      clock            `yaml:"due"`   // when a file is overdue, on the morning after its day
 	Until    clock            `yaml:"until"` // when the looks end; later files are taken by hand
+	Auto     Automatic        `yaml:"automatic"`
 	Channels []ChannelOptions `yaml:"channels"`
 }
 
@@ -32,6 +33,9 @@ func (r *Reconcile) Check() error {
 	if r.Until == 0 {
 		r.Until = 12 * 60
 	}
+	if r.Auto.unset() {
+		r.Auto = usually()
+	}
 	if r.Look < time.Second || r.Look > time.Hour {
 		return errors.New("look: want 1s to 1h")
 	}
@@ -42,11 +46,14 @@ func (r *Reconcile) Check() error {
 type ChannelOptions struct {
 	ID      string     `yaml:"id"`
 	Links   []string   `yaml:"links"`
-	MIS     string     `yaml:"mis"`      // statement specification, empty: takes no part
-	Bank    string     `yaml:"bank"`     // statement specification, empty: takes no part
-	MISDue  clock      `yaml:"mis_due"`  // instead of due
-	BankDue clock      `yaml:"bank_due"` // instead of due
-	Deliver []Delivery `yaml:"deliver"`  // our own check files
+	MIS     string     `yaml:"mis"`       // statement specification, empty: takes no part
+	Query   string     `yaml:"mis_query"` // host that is asked for the list of the MIS, in lines of mis, instead of its file; empty: none
+	Bank    string     `yaml:"bank"`      // statement specification, empty: takes no part
+	MISDue  clock      `yaml:"mis_due"`   // instead of due
+	BankDue clock      `yaml:"bank_due"`  // instead of due
+	Deliver []Delivery `yaml:"deliver"`   // our own check files
+	Auto    *Automatic `yaml:"automatic"` // instead of reconcile.automatic
+	Word    string     `yaml:"authority"` // bank (the default) or biller: whose books decide the direction of a correction
 
 	Keys map[string]string `yaml:"keys"` // for the roles that the specifications' signatures name
 }

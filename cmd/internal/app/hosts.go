@@ -161,9 +161,9 @@ func (p *Plan) socket(o *HostOptions, d *door, dial func(context.Context) (net.C
 	so := socket.Options{Name: o.ID, Dial: dial, Dialect: d.dialect, Mode: mode, Endless: d.link.OneShot() && d.link.Endless(), Conns: o.Conns, Queue: o.Queue,
 		MaxIn: maxReply, Backoff: o.Backoff, Ceiling: o.Ceiling, Linger: o.Linger, Beat: o.Heartbeat.Every, Within: o.Heartbeat.Within,
 		Late: p.late(o.ID), Now: p.now, Log: p.log}
-	var centre *posp.Adapter
+	var adapter *posp.Adapter
 	if len(o.Terminals) > 0 {
-		so.Late = func(op pay.Op, rep pay.Reply) { centre.LateAnswer(op, rep) }
+		so.Late = func(op pay.Op, rep pay.Reply) { adapter.LateAnswer(op, rep) }
 	}
 	s, err := socket.New(so)
 	if err != nil {
@@ -173,7 +173,7 @@ func (p *Plan) socket(o *HostOptions, d *door, dial func(context.Context) (net.C
 	if len(o.Terminals) == 0 {
 		return s, nil
 	}
-	po := posp.Options{Name: o.ID, Link: s, Terminals: o.Terminals, Owed: o.LateWindow, Echo: o.Echo, Now: p.now, Log: p.log,
+	po := posp.Options{Name: o.ID, Link: s, Terminals: o.Terminals, Owed: o.LateWindow, Wait: o.Timeout, Echo: o.Echo, Now: p.now, Log: p.log,
 		Late: func(op pay.Op, serial string, rep pay.Reply) { p.tell(o.ID, op, serial, rep) }}
 	if keys, ok := d.dialect.Request.Auth.(acceptor); ok {
 		po.Accept = keys.Accept
@@ -181,11 +181,11 @@ func (p *Plan) socket(o *HostOptions, d *door, dial func(context.Context) (net.C
 	if o.PIN == "translate" {
 		po.PIN = p.translatePIN(d)
 	}
-	if centre, err = posp.New(po); err != nil {
+	if adapter, err = posp.New(po); err != nil {
 		return nil, err
 	}
-	p.posps = append(p.posps, centre)
-	return centre, nil
+	p.posps = append(p.posps, centre{adapter, o.ID, o.Settle})
+	return adapter, nil
 }
 
 func (p *Plan) soap(o *HostOptions, d *door, dial func(context.Context) (net.Conn, error)) (gateway.Adapter, error) {

@@ -20,6 +20,7 @@ import (
 type LinkOptions struct {
 	ID          string            `yaml:"id"`
 	File        string            `yaml:"file"`
+	Host        string            `yaml:"host"`         // which of ours tells over it what became of charges; empty: none
 	Listen      string            `yaml:"listen"`       // the bank dials us here
 	Dial        string            `yaml:"dial"`         // we dial the bank and answer what it asks there
 	ReplyListen string            `yaml:"reply_listen"` // the bank dials us here for its replies
@@ -155,7 +156,7 @@ func (a *App) openStream(d *door, ch *gateway.Channel) error {
 	}
 	a.addrs[o.ID] = s.Addr()
 	a.lines[o.ID] = streams{s, o}
-	a.stack.push(task{name: "link " + o.ID, run: s.Run})
+	a.stack.push(task{name: "link " + o.ID, group: "links", run: s.Run})
 	return nil
 }
 

@@ -97,14 +97,11 @@ func (a *App) obey(ctx context.Context, o order) outcome {
 	return outcome{res, err}
 }
 
-// reconcile runs the reconciliation of a day, of all channels or of some, during
-// which nothing of the day is reversed.
-func (a *App) reconcile(ctx context.Context, day pay.Day, only ...*channel) (all []*reconcile.Result, errs error) {
+// judge compares the files of a day, of some channels, during which nothing of
+// the day is reversed.
+func (a *App) judge(ctx context.Context, day pay.Day, only []*channel) (all []*reconcile.Result, errs error) {
 	a.locked.Store(uint32(day))
 	defer a.locked.Store(0)
-	if len(only) == 0 {
-		only = a.channels
-	}
 	for _, c := range only {
 		marks, err := c.marks(day)
 		errs = errors.Join(errs, err)

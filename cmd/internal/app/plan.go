@@ -38,12 +38,13 @@ type Plan struct {
 	misMore []*door // its other doors
 	hosts   map[string]*gateway.Host
 	ends    []endpoint // one for each host
-	posps   []*posp.Adapter
+	posps   []centre
 	picks   []*pickup
 	sends   []*dispatch
 	routes  gateway.Routes
 	matrix  *reconcile.Matrix
 	specs   map[string]*statement.Spec
+	tells   map[string]string // link: host
 	engine  atomic.Pointer[gateway.Engine] // once started
 
 	counters counters // of payments over all links
@@ -60,13 +61,20 @@ type door struct {
 	server, client transport.Wrap
 }
 
+// centre is a card centre with terminals of ours.
+type centre struct {
+	*posp.Adapter
+	id     string
+	settle Settlement
+}
+
 // Prepare builds a plan. Errors name the file or section they come from.
 func Prepare(c *Config, log *slog.Logger) (*Plan, error) {
 	if err := gm.SelfTest(); err != nil {
 		return nil, fmt.Errorf("国密自检失败, 拒绝启动: %w", err)
 	}
 	p := &Plan{Config: c, log: log, hosts: map[string]*gateway.Host{}, specs: map[string]*statement.Spec{}}
-	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.noticing, p.pickups, p.dispatches, p.routing, p.patience, p.night} {
+	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.noticing, p.pickups, p.dispatches, p.routing, p.telling, p.patience, p.night, p.standing} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -183,7 +191,7 @@ func (p *Plan) tell(host string, op pay.Op, serial string, r pay.Reply) {
 func (p *Plan) routing() error {
 	for i, o := range p.Config.Routes {
 		r := &gateway.Route{ID: o.ID, Links: o.Links, Prefix: o.Prefix, Biller: o.Biller, InFlight: o.InFlight}
-		if err := p.steps(r, i, o); err != nil {
+		if err := errors.Join(p.steps(r, i, o), p.product(r, i, o)); err != nil {
 			return err
 		}
 		for _, l := range o.Links {
@@ -195,6 +203,45 @@ func (p *Plan) routing() error {
 	}
 	if err := p.routes.Check(); err != nil {
 		return p.wrong(err, "routes")
+	}
+	return nil
+}
+
+// telling finds the links over which hosts tell what became of charges.
+func (p *Plan) telling() error {
+	p.tells = map[string]string{}
+	for i, d := range p.links {
+		ops, err := d.link.Ops()
+		if err != nil {
+			return p.wrong(err, "links", i, "file")
+		}
+		switch h := d.opts.Host; {
+		case h == "" && slices.Contains(ops, pay.Outcome):
+			return p.wrong(fmt.Errorf("%s takes outcomes; name the host that tells them", d.opts.File), "links", i, "host")
+		case h == "":
+			continue
+		case p.hosts[h] == nil:
+			return p.wrong(fmt.Errorf("no host %q", h), "links", i, "host")
+		case !slices.Contains(ops, pay.Outcome):
+			return p.wrong(fmt.Errorf("%s takes no outcomes", d.opts.File), "links", i, "host")
+		}
+		p.tells[d.opts.ID] = d.opts.Host
+	}
+	return nil
+}
+
+// product reads what kind of payments a route takes, and how much at once.
+func (p *Plan) product(r *gateway.Route, i int, o RouteOptions) (err error) {
+	if r.Advance = o.Product == "advance"; o.Product != "" && !r.Advance {
+		return p.wrong(fmt.Errorf("unknown product %q, want advance", o.Product), "routes", i, "product")
+	}
+	if o.Max != "" {
+		if r.Max, err = pay.ParseYuan(o.Max); err == nil && r.Max <= 0 {
+			err = errors.New("must be positive")
+		}
+	}
+	if err != nil {
+		return p.wrong(err, "routes", i, "max")
 	}
 	return nil
 }
@@ -215,7 +262,7 @@ func (p *Plan) steps(r *gateway.Route, i int, o RouteOptions) error {
 	for _, name := range o.Ops {
 		op, ok := pay.ParseOp(name)
 		if !ok || !op.Collects() {
-			return p.wrong(fmt.Errorf("unknown payment %q, want pay or card-pay", name), "routes", i, "ops")
+			return p.wrong(fmt.Errorf("unknown payment %q, want pay, card-pay or advance", name), "routes", i, "ops")
 		}
 		r.Ops = append(r.Ops, op)
 	}
@@ -283,6 +330,9 @@ func (p *Plan) night() error {
 		}
 		if err := p.statement(ch.Bank); err != nil {
 			return p.wrong(err, "reconcile", "channels", i, "bank")
+		}
+		if err := p.asks(ch); err != nil {
+			return p.wrong(err, "reconcile", "channels", i)
 		}
 		for j, d := range ch.Deliver {
 			if err := p.delivery(d); err != nil {

@@ -47,7 +47,7 @@ func (a *App) pulse(ctx context.Context) error {
 	tick := time.NewTicker(sup.Every(os.Getenv("WATCHDOG_USEC"), pulseEvery))
 	defer tick.Stop()
 	for {
-		if err := errors.Join(p.beat(), sup.Tell("WATCHDOG=1")); err != nil {
+		if err := errors.Join(p.beat(ctx), sup.Tell("WATCHDOG=1")); err != nil {
 			a.log.Error("sign of life failed", "event", "QZ105", "err", err)
 		}
 		select {
@@ -59,14 +59,38 @@ func (a *App) pulse(ctx context.Context) error {
 }
 
 // beat is one beat of the pulse.
-func (p *pulse) beat() error {
+func (p *pulse) beat(ctx context.Context) error {
 	now := p.plan.now()
 	all, errs := p.standings(p.board)
-	live := alert.Live{Unknown: p.Waiting(), Missed: p.missed.Load()}
-	errs = errors.Join(errs, os.MkdirAll(p.board.Root, 0o750))
+	live, err := p.live(ctx, all)
+	errs = errors.Join(errs, err, os.MkdirAll(p.board.Root, 0o750))
 	errs = errors.Join(errs, p.alarms(all, live.Unknown, now))
 	return errors.Join(errs, alert.Replace(p.plan.Config.data("recon", "metrics.prom"), alert.Metrics(all, live)),
 		alert.Replace(p.plan.Config.data("recon", "heartbeat"), []byte(now.Format(time.RFC3339)+"\n")))
+}
+
+// live are the figures that no report holds.
+func (p *pulse) live(ctx context.Context, all []alert.Standing) (l alert.Live, errs error) {
+	l = alert.Live{Unknown: p.Waiting(), Missed: p.missed.Load(), Auto: p.counted()}
+	errs = p.journal.OpenEntries(ctx, func(e pay.Entry) bool {
+		if e.State == pay.Revp {
+			l.Owed++
+		}
+		return true
+	})
+	for i := range all {
+		at := slices.IndexFunc(p.channels, func(c *channel) bool { return c.id == all[i].Channel })
+		if all[i].Day == 0 || at < 0 {
+			continue
+		}
+		for _, s := range p.channels[at].sources {
+			when, err := s.arrived(all[i].Day)
+			if errs = errors.Join(errs, err); !when.IsZero() {
+				l.Arrived = append(l.Arrived, alert.Arrival{Channel: all[i].Channel, Source: s.party.String(), At: when})
+			}
+		}
+	}
+	return l, errs
 }
 
 // alarms tells of what the ladder finds.

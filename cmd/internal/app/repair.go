@@ -28,6 +28,9 @@ func (a *App) Apply(ctx context.Context, day pay.Day, channel, item string) (str
 	if err != nil {
 		return "", err
 	}
+	if err := a.mandated(&w, channel); err != nil {
+		return "", err
+	}
 	id, ours := pay.ParseSerial(w.Serial, a.plan.Config.Node.ID)
 	fix, known := fixes[w.Action]
 	if !ours || !known {

@@ -24,6 +24,7 @@ type source struct {
 	dir    string
 	party  reconcile.Party
 	ledger *mis.Ledger
+	query  *query // instead of a file that arrives; nil: it does
 	keys   secure.Keys
 	limit  func(pay.Day) time.Time // when the day's file is overdue
 }
@@ -36,7 +37,12 @@ func (p *Plan) named(roles map[string]string) secure.Keys {
 // Fetch finds the file of the day. A missing file and a wrong file are two
 // different things.
 func (s *source) Fetch(ctx context.Context, day pay.Day) (reconcile.Input, error) {
-	if s.ledger != nil {
+	switch {
+	case s.query != nil:
+		if err := s.query.fetch(ctx, filepath.Join(s.dir, s.spec.File(day)), day); err != nil {
+			return reconcile.Input{}, err
+		}
+	case s.ledger != nil:
 		if err := s.export(ctx, filepath.Join(s.dir, s.spec.File(day)), day); err != nil {
 			return reconcile.Input{}, err
 		}
@@ -50,7 +56,7 @@ func (s *source) Fetch(ctx context.Context, day pay.Day) (reconcile.Input, error
 // the marker that declares it whole is missing, or because the source makes its
 // file by itself.
 func (s *source) mark(day pay.Day) (string, error) {
-	if s.ledger != nil {
+	if s.makes() {
 		return "", nil
 	}
 	found, err := s.spec.Find(s.dir, day)
@@ -76,6 +82,33 @@ func (s *source) mark(day pay.Day) (string, error) {
 		}
 	}
 	return mark.String(), nil
+}
+
+// arrived is when the day's file was last written; zero: there is none.
+func (s *source) arrived(day pay.Day) (at time.Time, err error) {
+	found, err := s.spec.Find(s.dir, day)
+	for _, name := range found {
+		info, err := os.Stat(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return at, err
+		}
+		if err == nil && info.ModTime().After(at) {
+			at = info.ModTime()
+		}
+	}
+	return at, err
+}
+
+// makes reports whether the file comes when it is asked for and not by itself.
+func (s *source) makes() bool { return s.ledger != nil || s.query != nil }
+
+// unanswered reports a list that is asked for and has not come.
+func (s *source) unanswered(day pay.Day) bool {
+	if s.query == nil || s.query.failed {
+		return s.query != nil
+	}
+	found, err := s.spec.Find(s.dir, day)
+	return err == nil && len(found) == 0
 }
 
 // companions are the files that belong to a check file.

@@ -11,9 +11,10 @@ import (
 
 // task is something with a life of its own, by name.
 type task struct {
-	name string
-	run  func(ctx context.Context) error
-	stop func() error // instead of run: something to be closed
+	name  string
+	group string // neighbours of one group stop together; empty: alone
+	run   func(ctx context.Context) error
+	stop  func() error // instead of run: something to be closed
 }
 
 // stack starts tasks in order and stops them in reverse, each waiting for the
@@ -59,31 +60,54 @@ func (s *stack) push(t task) {
 
 var errEnded = errors.New("stopped by itself")
 
-// close stops everything, newest first. A task that does not end in time is
-// left behind, named in the error.
+// close stops everything, newest first, neighbours of a group together. A task
+// that does not end in time is left behind, named in the error.
 func (s *stack) close(within time.Duration) error {
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
 	var errs error
 	late := false
 	for len(s.running) > 0 {
-		r := s.running[len(s.running)-1]
-		s.running = s.running[:len(s.running)-1]
-		s.log.Debug("stopping", "part", r.name)
-		r.cancel()
-		if late {
-			continue
+		group := s.pop()
+		for _, r := range group {
+			s.log.Debug("stopping", "part", r.name)
+			r.cancel()
 		}
-		select {
-		case <-r.done:
-			errs = errors.Join(errs, r.err)
-		case <-deadline.C:
-			late = true
-			errs = errors.Join(errs, fmt.Errorf("%s did not stop within %s", r.name, within))
-		}
-		if r.stop != nil && !late {
-			errs = errors.Join(errs, r.stop())
+		for _, r := range group {
+			if !late {
+				select {
+				case <-r.done:
+				case <-deadline.C:
+					late = true
+				}
+			}
+			errs = errors.Join(errs, r.end(within))
 		}
 	}
 	return errs
+}
+
+// pop takes the newest task off, with its neighbours of the same group.
+func (s *stack) pop() []*running {
+	n := len(s.running) - 1
+	for g := s.running[n].group; g != "" && n > 0 && s.running[n-1].group == g; {
+		n--
+	}
+	group := s.running[n:]
+	s.running = s.running[:n]
+	return group
+}
+
+// end is what there is to say of a task that was told to stop, and closes what
+// has to be closed once nobody uses it.
+func (r *running) end(within time.Duration) error {
+	select {
+	case <-r.done:
+	default:
+		return fmt.Errorf("%s did not stop within %s", r.name, within)
+	}
+	if r.stop != nil {
+		return r.stop()
+	}
+	return r.err
 }

@@ -86,7 +86,10 @@ func (c *channel) due(day pay.Day, now time.Time) (run, wait bool, err error) {
 		case marks[i] != "" && marks[i] != c.seen[i]:
 			run = true
 			wait = wait || s.spec.Marker == "" && marks[i] != c.glimpse[i]
-		case marks[i] == "" && s.ledger == nil && !late[i] && now.After(s.limit(day)):
+		case s.unanswered(day):
+			run = true
+			late[i] = late[i] || now.After(s.limit(day))
+		case marks[i] == "" && !s.makes() && !late[i] && now.After(s.limit(day)):
 			run, late[i] = true, true
 		}
 	}

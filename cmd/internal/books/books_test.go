@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,31 +87,45 @@ func (b *Books) auditor(dir string) *journal.Auditor {
 }
 
 // TestFullExportComesBackAsItWas exports a day, imports it elsewhere and exports
-// that: the same bytes.
+// that: the same bytes, in either format, whichever it was imported from.
 func TestFullExportComesBackAsItWas(t *testing.T) {
 	b, _ := newBooks(t, true)
-	dir := t.TempDir()
 	for d := today; d < today.Add(3); d = d.Add(1) {
-		var first, again bytes.Buffer
-		if _, err := ExportFull(t.Context(), b.auditor(b.Options.Dir), d, &first); err != nil {
-			t.Fatal(err)
-		}
-		if p, err := Import(t.Context(), b.auditor(dir), bytes.NewReader(first.Bytes())); err != nil || p.Rows == 0 {
-			t.Fatal(p, err)
-		}
-		if _, err := ExportFull(t.Context(), b.auditor(dir), d, &again); err != nil || !bytes.Equal(first.Bytes(), again.Bytes()) {
-			t.Errorf("%s differs: %v", d, err)
-		}
-		text := strings.SplitAfter(first.String(), "\n")
-		for i := 1; i < len(text)-2; i += 7 { // a row that is missing is found out, and nothing stays
-			other := t.TempDir()
-			hurt := strings.Join(append(append([]string{}, text[:i]...), text[i+1:]...), "")
-			if _, err := Import(t.Context(), b.auditor(other), strings.NewReader(hurt)); err == nil {
-				t.Errorf("%s without line %d was taken", d, i)
+		whole := map[string]string{}
+		for _, format := range []string{"jsonl", "csv"} {
+			var w bytes.Buffer
+			if _, err := ExportFull(t.Context(), b.auditor(b.Options.Dir), d, &w, format); err != nil {
+				t.Fatal(err)
 			}
-			if names, _ := os.ReadDir(other); len(names) > 0 {
-				t.Errorf("%v stayed", names)
+			whole[format] = w.String()
+		}
+		for from, text := range whole {
+			dir := t.TempDir()
+			if p, err := Import(t.Context(), b.auditor(dir), strings.NewReader(text)); err != nil || p.Rows == 0 {
+				t.Fatal(from, p, err)
 			}
+			for format := range whole {
+				var again bytes.Buffer
+				if _, err := ExportFull(t.Context(), b.auditor(dir), d, &again, format); err != nil || again.String() != whole[format] {
+					t.Errorf("%s from %s to %s differs: %v", d, from, format, err)
+				}
+			}
+			b.hurt(t, text)
+		}
+	}
+}
+
+// hurt wants an export without one of its lines found out, and nothing to stay.
+func (b *Books) hurt(t *testing.T, text string) {
+	t.Helper()
+	lines := strings.SplitAfter(text, "\n")
+	for i := 1; i < len(lines)-2; i += 7 {
+		other := t.TempDir()
+		if _, err := Import(t.Context(), b.auditor(other), strings.NewReader(strings.Join(slices.Delete(slices.Clone(lines), i, i+1), ""))); err == nil {
+			t.Errorf("an export without line %d was taken", i)
+		}
+		if names, _ := os.ReadDir(other); len(names) > 0 {
+			t.Errorf("%v stayed", names)
 		}
 	}
 }

@@ -1,9 +1,7 @@
 package books
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +12,7 @@ import (
 	"qianzhi/gateway/pay"
 )
 
-// A full export is JSON lines: a head, the rows of one day as they are stored,
+// A full export is JSON lines or CSV: a head, the rows of one day as they are stored,
 // the signed checkpoints, and an end that counts them. It needs no key, shows
 // nothing that is sealed, and Import makes the same log of it.
 type head struct {
@@ -37,9 +35,13 @@ type record struct {
 	Tail *tail        `json:"end,omitempty"`
 }
 
-// ExportFull writes a whole day. The signatures are read first, so that all
+// ExportFull writes a whole day as "jsonl" or "csv". The signatures are read first, so that all
 // that is signed is among the rows.
-func ExportFull(ctx context.Context, a *journal.Auditor, day pay.Day, w io.Writer) (uint64, error) {
+func ExportFull(ctx context.Context, a *journal.Auditor, day pay.Day, w io.Writer, format string) (uint64, error) {
+	out, err := newRecorder(w, format)
+	if err != nil {
+		return 0, err
+	}
 	end := &tail{}
 	sig, err := os.ReadFile(filepath.Join(a.Dir, day.String()+".sig"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -52,12 +54,10 @@ func ExportFull(ctx context.Context, a *journal.Auditor, day pay.Day, w io.Write
 	if err != nil {
 		return 0, err
 	}
-	out := bufio.NewWriterSize(w, 1<<16)
-	enc := json.NewEncoder(out)
-	failed := enc.Encode(record{Head: &head{fullFormat, a.Node, day}})
+	failed := out.put(record{Head: &head{fullFormat, a.Node, day}})
 	err = rd.Read(ctx, journal.Range{}, func(r *journal.Row) bool {
 		if failed == nil {
-			failed = enc.Encode(record{Row: r})
+			failed = out.put(record{Row: r})
 		}
 		end.Rows++
 		return failed == nil
@@ -65,7 +65,7 @@ func ExportFull(ctx context.Context, a *journal.Auditor, day pay.Day, w io.Write
 	if err = errors.Join(failed, err, rd.Close()); err != nil {
 		return 0, err
 	}
-	return end.Rows, errors.Join(enc.Encode(record{Tail: end}), out.Flush())
+	return end.Rows, errors.Join(out.put(record{Tail: end}), out.flush())
 }
 
 // batchRows are written in one commit by Import.
@@ -74,10 +74,13 @@ const batchRows = 1024
 // Import makes the log of one day from a full export, in a folder that has no
 // such log, and proves it. What does not prove true is taken away again.
 func Import(ctx context.Context, a *journal.Auditor, in io.Reader) (proof journal.Proof, err error) {
-	dec := json.NewDecoder(bufio.NewReaderSize(in, 1<<16))
-	var first record
-	if dec.Decode(&first) != nil || first.Head == nil || first.Head.Format != fullFormat {
-		return proof, fmt.Errorf("这不是完整导出: 第一行应有 \"qianzhi_journal\":%q", fullFormat)
+	next, err := reader(in)
+	if err != nil {
+		return proof, err
+	}
+	first, err := next()
+	if err != nil || first.Head == nil || first.Head.Format != fullFormat {
+		return proof, fmt.Errorf("这不是完整导出: 第一行应有 qianzhi_journal 与 %s", fullFormat)
 	}
 	day := first.Head.Day
 	if first.Head.Node != a.Node {
@@ -91,13 +94,13 @@ func Import(ctx context.Context, a *journal.Auditor, in io.Reader) (proof journa
 			err = errors.Join(err, discard(a.Dir, day))
 		}
 	}()
-	if err := importRows(ctx, a, day, dec); err != nil {
+	if err := importRows(ctx, a, day, next); err != nil {
 		return proof, err
 	}
 	return a.Verify(ctx, day)
 }
 
-func importRows(ctx context.Context, a *journal.Auditor, day pay.Day, dec *json.Decoder) error {
+func importRows(ctx context.Context, a *journal.Auditor, day pay.Day, next func() (record, error)) error {
 	w, err := a.Store.Writer(ctx, day)
 	if err != nil {
 		return err
@@ -105,9 +108,9 @@ func importRows(ctx context.Context, a *journal.Auditor, day pay.Day, dec *json.
 	end, rows := (*tail)(nil), uint64(0)
 	batch := make([]journal.Row, 0, batchRows)
 	for end == nil && err == nil {
-		var r record
-		if err = dec.Decode(&r); err != nil {
-			err = fmt.Errorf("第 %d 行之后: 导出不完整: %w", rows+1, err)
+		r, failed := next()
+		if failed != nil {
+			err = fmt.Errorf("第 %d 行之后: 导出不完整: %w", rows, failed)
 			break
 		}
 		if end = r.Tail; r.Row != nil {

@@ -38,6 +38,11 @@ func (c *Client) Cut(ctx context.Context, next pay.Day) (st admin.Status, err er
 	return st, c.call(ctx, http.MethodPost, "/v1/day/cut", map[string]string{"day": next.String()}, &st)
 }
 
+// Settle settles the batches of a closed day at the card centres.
+func (c *Client) Settle(ctx context.Context, day pay.Day) (batches []admin.Settled, err error) {
+	return batches, c.call(ctx, http.MethodPost, "/v1/day/settle", map[string]string{"day": day.String()}, &batches)
+}
+
 // Reconcile runs the reconciliation of a day.
 func (c *Client) Reconcile(ctx context.Context, day pay.Day) (runs []admin.Run, err error) {
 	return runs, c.call(ctx, http.MethodPost, "/v1/recon/run", map[string]string{"day": day.String()}, &runs)

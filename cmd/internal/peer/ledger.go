@@ -18,7 +18,7 @@ type Promises struct {
 
 // Booking is one change of a host's books.
 type Booking struct {
-	What    string     `json:"what"` // paid, again, reversed, sold, written, failed
+	What    string     `json:"what"` // paid, again, reversed, refunded, balanced, unbalanced, missing, sold, written, failed
 	Scope   string     `json:"scope,omitempty"`
 	Serial  string     `json:"serial"`
 	Account string     `json:"account,omitempty"`
@@ -34,6 +34,7 @@ type Ledger struct {
 
 	mu       sync.Mutex
 	payments map[key]*payment
+	credits  map[key]*credit
 	paid     map[string]key // bill: the payment that closed it
 	count    int
 }
@@ -45,13 +46,22 @@ type payment struct {
 	amount             pay.Amount
 	bills              []string
 	reversed           bool
-	tombstone          bool // reversed before it came
+	void               bool       // by a 撤销 or 退货, not by a 冲正
+	refunded           pay.Amount // of it
+	tombstone          bool       // reversed before it came
+}
+
+// credit is a 撤销 or 退货 as the terminal numbered it.
+type credit struct {
+	of        key
+	amount    pay.Amount
+	reference string
 }
 
 // NewLedger builds a ledger with n customers, or, for n = 0, one that takes
 // every charge.
 func NewLedger(n int, o Promises) *Ledger {
-	return &Ledger{customers: n, o: o, payments: map[key]*payment{}, paid: map[string]key{}}
+	return &Ledger{customers: n, o: o, payments: map[key]*payment{}, credits: map[key]*credit{}, paid: map[string]key{}}
 }
 
 func (l *Ledger) booked(what string, k key, p *payment) {
@@ -88,14 +98,18 @@ func (l *Ledger) Do(_ context.Context, req *pay.Request) pay.Reply {
 		return l.query(req)
 	case pay.Pay, pay.CardPay:
 		return l.pay(req)
-	case pay.Reverse, pay.Cancel, pay.Refund:
+	case pay.Reverse:
 		return l.undo(req)
+	case pay.Cancel, pay.Refund:
+		return l.giveBack(req)
 	case pay.Status:
 		return l.status(req)
-	case pay.SignOn, pay.SignOff, pay.Echo, pay.BatchUpload:
+	case pay.SignOn, pay.SignOff, pay.Echo, pay.UploadEnd:
 		return pay.Answer(pay.Approved, pay.CodeOK)
 	case pay.Settle:
 		return l.settle(req)
+	case pay.BatchUpload:
+		return l.upload(req)
 	case pay.CardWrite, pay.CardConfirm:
 		_, p := l.original(req)
 		if p == nil {
@@ -216,44 +230,61 @@ func (l *Ledger) undo(req *pay.Request) pay.Reply {
 		return pay.Answer(pay.Approved, pay.CodeNoEffect)
 	case p.reversed:
 		return pay.Answer(pay.Approved, pay.CodeReversed)
+	case p.refunded > 0:
+		return pay.Answer(pay.Declined, pay.CodeWindow)
 	case req.Amount != 0 && req.Amount != p.amount:
 		return pay.Answer(pay.Declined, pay.CodeAmount)
 	}
+	l.takeBack(k, p)
+	return p.approved()
+}
+
+// takeBack undoes a payment whole.
+func (l *Ledger) takeBack(k key, p *payment) {
 	p.reversed = true
 	for _, id := range p.bills {
 		delete(l.paid, id)
 	}
 	l.booked("reversed", k, p)
-	return p.approved()
 }
 
-// settle compares a terminal's totals of charges with those of its scope.
-func (l *Ledger) settle(req *pay.Request) pay.Reply {
-	var sum pay.Amount
-	count := 0
-	for k, p := range l.payments {
-		if k.scope == req.Ref.Scope && !p.reversed {
-			sum, count = sum+p.amount, count+1
+// giveBack answers a 撤销 or 退货: its number takes effect once, and several 退货
+// give back no more than what was paid.
+func (l *Ledger) giveBack(req *pay.Request) pay.Reply {
+	own := key{req.Ref.Scope, req.Ref.Serial}
+	of, p := l.original(req)
+	amount := req.Amount
+	if p != nil && amount == 0 {
+		amount = p.amount
+	}
+	if c := l.credits[own]; c != nil && l.o.Dedupe {
+		if c.of != of || c.amount != amount {
+			return pay.Answer(pay.Declined, pay.CodeDuplicate)
 		}
+		return c.approved()
 	}
-	result := "2"
-	if pay.Find(req.More, pay.FDebitSum) == fmt.Sprintf("%012d", sum) && pay.Find(req.More, pay.FDebitCount) == fmt.Sprintf("%03d", count) {
-		result = "1"
+	switch {
+	case p == nil:
+		return pay.Answer(pay.Declined, pay.CodeOriginal)
+	case p.tombstone:
+		return pay.Answer(pay.Approved, pay.CodeNoEffect)
+	case p.reversed:
+		return pay.Answer(pay.Approved, pay.CodeReversed)
+	case amount > p.amount-p.refunded, amount <= 0, req.Op == pay.Cancel && amount != p.amount:
+		return pay.Answer(pay.Declined, pay.CodeAmount)
 	}
-	rep := pay.Answer(pay.Approved, pay.CodeOK)
-	rep.More = []pay.Field{{ID: pay.FBalanced, Val: result}}
-	return rep
+	l.count++
+	c := &credit{of: of, amount: amount, reference: fmt.Sprintf("%012d", l.count)}
+	l.credits[own] = c
+	if p.refunded += amount; p.refunded == p.amount {
+		p.void = true
+		l.takeBack(of, p)
+	} else if l.o.Booked != nil {
+		l.o.Booked(Booking{What: "refunded", Scope: of.scope, Serial: of.serial, Account: p.account, Amount: amount})
+	}
+	return c.approved()
 }
 
-func (l *Ledger) status(req *pay.Request) pay.Reply {
-	_, p := l.original(req)
-	switch {
-	case !l.o.Status:
-		return pay.Answer(pay.Declined, pay.CodeNotAllowed)
-	case p == nil:
-		return pay.Answer(pay.Unknown, pay.CodeNotFoundYet)
-	case p.reversed:
-		return pay.Answer(pay.Declined, pay.CodeReversed)
-	}
-	return p.approved()
+func (c *credit) approved() pay.Reply {
+	return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: c.amount, Serial: c.reference}
 }

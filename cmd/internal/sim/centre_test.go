@@ -126,7 +126,7 @@ func (d *daemon) connectCards(alive context.Context) (*posp.Adapter, *socket.Ada
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err = posp.New(posp.Options{Name: "posp", Link: s, Accept: dialect.Request.Auth.(acceptor).Accept, Owed: d.w.o.lateWindow + time.Minute, Now: d.w.now, Log: quiet,
+	a, err = posp.New(posp.Options{Name: "posp", Link: s, Accept: dialect.Request.Auth.(acceptor).Accept, Owed: d.w.o.lateWindow + time.Minute, Wait: hostTimeout, Now: d.w.now, Log: quiet,
 		Terminals: []posp.Terminal{{Terminal: "60129001", Merchant: "301051249000009"}, {Terminal: "60129002", Merchant: "301051249000009"},
 			{Terminal: "60129003", Merchant: "301051249000009"}},
 		Late: func(op pay.Op, serial string, rep pay.Reply) {

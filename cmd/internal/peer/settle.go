@@ -1,0 +1,67 @@
+package peer
+
+import (
+	"fmt"
+
+	"qianzhi/gateway/pay"
+)
+
+// settle compares a terminal's totals of a batch with those of the ledger. What a
+// 撤销 or 退货 undid counts on both sides, what a 冲正 undid on none.
+func (l *Ledger) settle(req *pay.Request) pay.Reply {
+	var debit, credit pay.Amount
+	debits, credits := 0, 0
+	for k, p := range l.payments {
+		if k.scope == req.Ref.Scope && !p.tombstone && (!p.reversed || p.void) {
+			debit, debits = debit+p.amount, debits+1
+		}
+	}
+	for k, c := range l.credits {
+		if k.scope == req.Ref.Scope {
+			credit, credits = credit+c.amount, credits+1
+		}
+	}
+	result := "2"
+	said := [4]string{}
+	for i, id := range [4]pay.FieldID{pay.FDebitSum, pay.FDebitCount, pay.FCreditSum, pay.FCreditCount} {
+		said[i] = pay.Find(req.More, id)
+	}
+	if said == [4]string{fmt.Sprintf("%012d", debit), fmt.Sprintf("%03d", debits), fmt.Sprintf("%012d", credit), fmt.Sprintf("%03d", credits)} {
+		result = "1"
+	}
+	if l.o.Booked != nil {
+		l.o.Booked(Booking{What: map[string]string{"1": "balanced", "2": "unbalanced"}[result], Scope: req.Ref.Scope, Serial: req.Ref.Serial, Amount: debit - credit})
+	}
+	rep := pay.Answer(pay.Approved, pay.CodeOK)
+	rep.More = []pay.Field{{ID: pay.FBalanced, Val: result}}
+	return rep
+}
+
+// upload books the charges of an upload that the ledger has not, or has
+// otherwise.
+func (l *Ledger) upload(req *pay.Request) pay.Reply {
+	for i := range req.Bills {
+		b := &req.Bills[i]
+		k := key{req.Ref.Scope, b.ID}
+		p := l.payments[k]
+		if (p == nil || p.reversed || p.amount != b.Amount) && l.o.Booked != nil {
+			l.o.Booked(Booking{What: "missing", Scope: k.scope, Serial: k.serial, Amount: b.Amount})
+		}
+	}
+	return pay.Answer(pay.Approved, pay.CodeOK)
+}
+
+func (l *Ledger) status(req *pay.Request) pay.Reply {
+	k, p := l.original(req)
+	switch {
+	case !l.o.Status:
+		return pay.Answer(pay.Declined, pay.CodeNotAllowed)
+	case req.Original != nil && req.Original.Kind == pay.KindRefund && l.credits[k] != nil:
+		return l.credits[k].approved()
+	case p == nil:
+		return pay.Answer(pay.Unknown, pay.CodeNotFoundYet)
+	case p.reversed:
+		return pay.Answer(pay.Declined, pay.CodeReversed)
+	}
+	return p.approved()
+}
