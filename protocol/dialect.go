@@ -14,6 +14,8 @@ type Side struct {
 	Codec    Codec
 	Envelope Envelope
 	Auth     Auth
+
+	KeepAlive bool // who receives this direction answers an empty frame with one
 }
 
 // Dialect is a whole link as data. It is immutable; its parts are safe for

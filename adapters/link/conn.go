@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"qianzhi/protocol"
+	"qianzhi/protocol/transport"
 )
 
 const (
@@ -17,12 +18,13 @@ const (
 
 // conn is one open connection and the calls that left over it.
 type conn struct {
-	m    *Mux
-	nc   net.Conn
-	wake chan struct{} // has a token when the queue may have calls
-	stop chan struct{} // closed when the connection is lost or closed
-	left chan struct{} // closed when it takes no more calls
-	full chan struct{} // closed when a retired connection is one too many
+	m     *Mux
+	nc    net.Conn
+	wake  chan struct{}   // has a token when the queue may have calls
+	stop  chan struct{}   // closed when the connection is lost or closed
+	left  chan struct{}   // closed when it takes no more calls
+	full  chan struct{}   // closed when a retired connection is one too many
+	pulse transport.Pulse // of the reader
 
 	// Guarded by Mux.mu.
 	queue []*call // not taken by the writer yet
@@ -150,7 +152,7 @@ func (c *conn) take(buf []byte) []byte {
 	for _, call := range c.queue {
 		call.sent = true
 		buf = append(buf, call.bytes...)
-		if call.key == "" { // a beat that nobody answers
+		if call.key == "" { // a beat or keep-alive that nobody answers
 			call.finish(nil, nil)
 			continue
 		}
@@ -202,12 +204,33 @@ func (c *conn) cut(buf []byte) (used int, err error) {
 			return used, err
 		}
 		used += n
-		if f.Body != nil {
-			f.Body = append([]byte(nil), f.Body...)
-			c.deliver(f)
+		if f.Body == nil {
+			c.pulsed(f)
+			continue
 		}
+		f.Body = append([]byte(nil), f.Body...)
+		c.deliver(f)
 	}
 	return used, nil
+}
+
+// pulsed answers a keep-alive where the link says so: with a call that expects
+// no reply, as long as the connection is in service.
+func (c *conn) pulsed(f protocol.Frame) {
+	if !c.m.o.KeepAlive || !c.pulse.Due(time.Now()) {
+		return
+	}
+	b, err := c.m.o.Request.Append(nil, protocol.Frame{Head: f.Head})
+	if err != nil {
+		c.m.o.Log.Error("keep-alive not built", "event", "QZ412", "link", c.m.o.Name, "err", err)
+		return
+	}
+	c.m.mu.Lock()
+	if !c.out {
+		c.queue = append(c.queue, &call{bytes: b, on: c, done: make(chan struct{})})
+	}
+	c.m.mu.Unlock()
+	c.nudge()
 }
 
 // deliver gives a reply to the call it answers, or to Late.

@@ -53,15 +53,16 @@ func ParseMode(name string) (Mode, bool) {
 
 // Options are the parts and limits of one link.
 type Options struct {
-	Name    string
-	Mode    Mode
-	Dial    func(ctx context.Context) (net.Conn, error)
-	Conns   int             // connections kept open, or in Pooled and Short at once
-	Queue   int             // requests waiting for one connection's writer
-	MaxIn   int             // bytes of one reply frame
-	Request protocol.Framer // writes what leaves
-	Reply   protocol.Framer // cuts what arrives
-	Endless bool            // Short: a message ends where its sender shuts down its side
+	Name      string
+	Mode      Mode
+	Dial      func(ctx context.Context) (net.Conn, error)
+	Conns     int             // connections kept open, or in Pooled and Short at once
+	Queue     int             // requests waiting for one connection's writer
+	MaxIn     int             // bytes of one reply frame
+	Request   protocol.Framer // writes what leaves
+	Reply     protocol.Framer // cuts what arrives
+	Endless   bool            // Short: a message ends where its sender shuts down its side
+	KeepAlive bool            // a frame without body is answered with one, as transport.Pulse has it; else it is ignored
 	// Open reads a reply; the frame is the callee's. An error means that the
 	// reply is not to be believed, and the connection goes on.
 	Open func(f protocol.Frame) (*Answer, error)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -198,4 +199,40 @@ func TestDayListsReturnedOnesToo(t *testing.T) {
 	if want := []string{"S0falsepos", "S1truepos", "S2falsepos"}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v (%v), want %v", got, err, want)
 	}
+}
+
+// TestDetails lists a day page by page as its check file has it.
+func TestDetails(t *testing.T) {
+	l, list := open(t, false)
+	const many = pageLines + 3
+	var want []string
+	for i := range many {
+		p := payment(fmt.Sprint("S", i), list[i%len(list)])
+		p.Bills = nil
+		expect(t, l, p, pay.Approved, pay.CodeOK)
+		word := "P"
+		if i == 0 {
+			expect(t, l, about(pay.Reverse, p), pay.Approved, pay.CodeOK)
+			word = "V"
+		}
+		want = append(want, fmt.Sprintf("20261120|S%d|YX%012d|pos|%s|%d|%s", i, i+1, p.Account, p.Amount, word))
+	}
+	n, sum := net(t, l)
+	var got []string
+	for page := 1; page <= 2; page++ {
+		rep := expect(t, l, &pay.Request{Op: pay.CheckFile, Day: day, More: []pay.Field{{ID: pay.FPage, Val: fmt.Sprint(page)}}}, pay.Approved, pay.CodeOK)
+		if rep.Amount != sum || pay.Find(rep.More, pay.FCreditCount) != fmt.Sprint(n) || pay.Find(rep.More, pay.FPages) != "2" {
+			t.Errorf("page %d: %+v, want %d of %d", page, rep, n, sum)
+		}
+		got = append(got, strings.Split(pay.Find(rep.More, pay.FDetails), "\n")...)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%d lines, want %d", len(got), len(want))
+	}
+	none := expect(t, l, &pay.Request{Op: pay.CheckFile, Day: day.Add(1)}, pay.Approved, pay.CodeOK)
+	if none.Amount != 0 || pay.Find(none.More, pay.FPages) != "0" || pay.Find(none.More, pay.FDetails) != "" {
+		t.Errorf("an empty day: %+v", none)
+	}
+	expect(t, l, &pay.Request{Op: pay.CheckFile}, pay.Declined, pay.CodeFormat)
+	expect(t, l, &pay.Request{Op: pay.CheckFile, Day: day, More: []pay.Field{{ID: pay.FPage, Val: "0"}}}, pay.Declined, pay.CodeFormat)
 }

@@ -52,7 +52,7 @@ func New(o Options) (*Adapter, error) {
 		return nil, errors.New("socket: heartbeat: the link has no message echo")
 	}
 	mux, err := link.New(link.Options{Name: o.Name, Mode: o.Mode, Endless: o.Endless, Conns: o.Conns, Queue: o.Queue, MaxIn: o.MaxIn,
-		Request: o.Dialect.Request.Framer, Reply: o.Dialect.Reply.Framer, Open: a.speak.Open, Late: a.late,
+		Request: o.Dialect.Request.Framer, Reply: o.Dialect.Reply.Framer, KeepAlive: o.Dialect.Reply.KeepAlive, Open: a.speak.Open, Late: a.late,
 		Beat:    link.Beat{Every: o.Beat, Within: o.Within, Make: a.speak.Test},
 		Backoff: o.Backoff, Ceiling: o.Ceiling, Linger: o.Linger, Log: o.Log, Dial: o.Dial})
 	a.mux = mux

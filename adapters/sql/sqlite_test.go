@@ -113,6 +113,19 @@ func TestSameAnswersAsTheLedger(t *testing.T) {
 	if n1 != n2 || s1 != s2 || err1 != nil || err2 != nil || n1 == 0 {
 		t.Errorf("books: ledger %d payments %d fen, sql %d payments %d fen (%v, %v)", n1, s1, n2, s2, err1, err2)
 	}
+	for page := range 5 {
+		req := &pay.Request{Op: pay.CheckFile, Ref: pay.Ref{Serial: "L"}, Day: day, More: []pay.Field{{ID: pay.FPage, Val: fmt.Sprint(page + 1)}}}
+		want := one.Do(t.Context(), req)
+		got, err := a.Do(t.Context(), req)
+		if err != nil || got.Verdict != pay.Approved || got.Amount != s1 {
+			t.Fatalf("page %d: %+v, %v", page+1, got, err)
+		}
+		for _, id := range []pay.FieldID{pay.FCreditCount, pay.FPages, pay.FDetails} {
+			if pay.Find(got.More, id) != pay.Find(want.More, id) || page == 0 && pay.Find(got.More, id) == "" {
+				t.Errorf("page %d: %s: ledger %q, sql %q", page+1, id, pay.Find(want.More, id), pay.Find(got.More, id))
+			}
+		}
+	}
 	for _, want := range []string{"pay ok", "pay amount", "pay duplicate", "pay tombstone", "pay no-customer", "pay nothing-owed", "reverse ok", "reverse no-effect",
 		"reverse reversed", "reverse amount", "status ok", "status reversed", "status original", "query ok", "query nothing-owed", "query no-customer", "card-pay ok"} {
 		if seen[want] == 0 {

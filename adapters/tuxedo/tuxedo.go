@@ -90,7 +90,7 @@ func New(o Options) (*Adapter, error) {
 		return a, err
 	}
 	a.mux, err = link.New(link.Options{Name: o.Name, Mode: o.Mode, Conns: o.Conns, Queue: o.Queue, MaxIn: o.MaxIn, Request: o.Dialect.Request.Framer,
-		Reply: named{o.Dialect.Reply.Framer}, Open: a.open, Late: a.late, Beat: link.Beat{Every: o.Beat, Within: o.Within, Make: a.beat},
+		Reply: named{o.Dialect.Reply.Framer}, KeepAlive: o.Dialect.Reply.KeepAlive, Open: a.open, Late: a.late, Beat: link.Beat{Every: o.Beat, Within: o.Within, Make: a.beat},
 		Backoff: o.Backoff, Ceiling: o.Ceiling, Linger: o.Linger, Log: o.Log, Dial: o.Dial})
 	return a, err
 }

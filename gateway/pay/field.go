@@ -203,7 +203,7 @@ var fieldTable = [fields]FieldInfo{
 	FPINFormat:          {"pin_format", "安全控制信息", Public},
 	FPage:               {"page", "页号", Public},
 	FPages:              {"pages", "总页数", Public},
-	FDetails:            {"details", "对账明细", Never},
+	FDetails:            {"details", "对账明细", Account},
 	FAdvance:            {"advance", "转预存金额", Public},
 	FOutcome:            {"outcome", "扣款结果", Public},
 	FPayCode:            {"pay_code", "付款码", Never},

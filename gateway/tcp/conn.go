@@ -11,6 +11,7 @@ import (
 	"github.com/panjf2000/gnet/v2"
 
 	"qianzhi/protocol"
+	"qianzhi/protocol/transport"
 )
 
 // conn is one connection. Workers append replies to out; the first one
@@ -21,8 +22,9 @@ type conn struct {
 	from net.Addr
 	peer string
 
-	parked bool         // a frame found no place; of the event loop
-	since  atomic.Int64 // when the frame that is arriving began, in ns; 0: none is
+	parked bool            // a frame found no place; of the event loop
+	pulse  transport.Pulse // of the event loop
+	since  atomic.Int64    // when the frame that is arriving began, in ns; 0: none is
 
 	mu     sync.Mutex
 	out    []byte
@@ -39,6 +41,13 @@ func (k *conn) arrives(part, taken bool) {
 		k.since.Store(0)
 	case taken || k.since.Load() == 0:
 		k.since.Store(time.Now().UnixNano())
+	}
+}
+
+// pulsed answers a keep-alive where the link says so.
+func (k *conn) pulsed(f protocol.Frame) {
+	if k.s.o.KeepAlive && k.pulse.Due(k.s.o.Now()) {
+		k.send(protocol.Frame{Head: f.Head})
 	}
 }
 

@@ -29,22 +29,23 @@ type Handler interface {
 
 // Options are the parts and limits of one listener.
 type Options struct {
-	Addr     string // host:port; port 0 picks one
-	Handler  Handler
-	Request  protocol.Framer // cuts what arrives
-	Reply    protocol.Framer // writes what leaves
-	MaxFrame int             // bytes of one frame, prefix included
-	InFlight int             // frames being answered at once on this listener
-	Refusals int             // frames being refused at once beyond that
-	Conns    int             // connections at once
-	MaxOut   int             // unsent reply bytes of a connection before it is closed
-	Ordered  bool            // one frame at a time per connection, replies in order
-	Allow    []netip.Prefix  // who may connect; empty: anybody
-	PerIP    int             // connections of one address at once; 0: as many as Conns
-	Rate     limit.Rate      // frames that are answered; those beyond it are refused properly
-	Slow     time.Duration   // for a frame that has begun to arrive whole; 0: any
-	Now      func() time.Time
-	Log      *slog.Logger
+	Addr      string // host:port; port 0 picks one
+	Handler   Handler
+	Request   protocol.Framer // cuts what arrives
+	Reply     protocol.Framer // writes what leaves
+	MaxFrame  int             // bytes of one frame, prefix included
+	InFlight  int             // frames being answered at once on this listener
+	Refusals  int             // frames being refused at once beyond that
+	Conns     int             // connections at once
+	MaxOut    int             // unsent reply bytes of a connection before it is closed
+	Ordered   bool            // one frame at a time per connection, replies in order
+	KeepAlive bool            // a frame without body is answered with one, as transport.Pulse has it; else it is ignored
+	Allow     []netip.Prefix  // who may connect; empty: anybody
+	PerIP     int             // connections of one address at once; 0: as many as Conns
+	Rate      limit.Rate      // frames that are answered; those beyond it are refused properly
+	Slow      time.Duration   // for a frame that has begun to arrive whole; 0: any
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Check reports the first option that cannot work.
@@ -253,7 +254,9 @@ func (s *Server) cut(k *conn, buf []byte) (used int, part bool, verdict gnet.Act
 		if n == 0 {
 			return used, true, gnet.None
 		}
-		if f.Body != nil && !k.start(f) {
+		if f.Body == nil {
+			k.pulsed(f)
+		} else if !k.start(f) {
 			break
 		}
 		used += n

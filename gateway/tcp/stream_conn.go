@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"qianzhi/protocol"
+	"qianzhi/protocol/transport"
 )
 
 // stream is one connection that requests arrive on. Its reader admits frames
@@ -22,6 +23,7 @@ type stream struct {
 	peer  string
 	out   *outlet
 	again chan struct{} // a place may be free
+	pulse transport.Pulse
 	work  sync.WaitGroup
 }
 
@@ -173,7 +175,11 @@ func (k *stream) cut(ctx, life context.Context, buf []byte) (used int, done bool
 		if err != nil || n == 0 {
 			return used, false, err
 		}
-		if f.Body != nil {
+		if f.Body == nil {
+			if err := k.s.pulsed(k.nc, &k.pulse, f); err != nil {
+				return used, false, err
+			}
+		} else {
 			if !k.start(ctx, life, f) {
 				return len(buf), true, nil
 			}
@@ -184,6 +190,23 @@ func (k *stream) cut(ctx, life context.Context, buf []byte) (used int, done bool
 		}
 	}
 	return used, done, nil
+}
+
+// pulsed answers a keep-alive where the link says so. It writes beside the
+// connection's writer, if there is one: a single write is never split.
+func (s *Stream) pulsed(nc net.Conn, p *transport.Pulse, f protocol.Frame) error {
+	if !s.o.KeepAlive || !p.Due(s.o.Now()) {
+		return nil
+	}
+	b, err := s.o.Reply.Append(nil, protocol.Frame{Head: f.Head})
+	if err != nil {
+		return err
+	}
+	if err := nc.SetWriteDeadline(time.Now().Add(s.o.Stall)); err != nil {
+		return err
+	}
+	_, err = nc.Write(b)
+	return err
 }
 
 // start waits for a place and has the frame answered; on an ordered link it
@@ -264,6 +287,7 @@ func (s *Stream) respond(life context.Context, nc net.Conn) error {
 // attend reads a response connection to learn of its end.
 func (s *Stream) attend(nc net.Conn) error {
 	var buf []byte
+	var pulse transport.Pulse
 	chunk := make([]byte, 512)
 	for {
 		n, err := nc.Read(chunk)
@@ -279,6 +303,9 @@ func (s *Stream) attend(nc net.Conn) error {
 			}
 			if used == 0 {
 				break
+			}
+			if err := s.pulsed(nc, &pulse, f); err != nil {
+				return err
 			}
 			buf = append(buf[:0], buf[used:]...)
 		}

@@ -18,12 +18,13 @@ import (
 
 // Options describe one direction of a link.
 type Options struct {
-	Start  string `yaml:"start"`  // bytes before everything: hex such as 02, or after "text:" text with escapes \r \n \t \xHH
-	End    string `yaml:"end"`    // bytes after the body, written as start is; the length does not count them
-	Length Length `yaml:"length"` // the number before the message that says how long it is
-	TPDU   *TPDU  `yaml:"tpdu"`   // 5 bytes that route the message of a terminal
-	Header Header `yaml:"header"` // fixed bytes before the body
-	Max    int    `yaml:"max"`    // bytes of TPDU, sub-header and body together
+	Start     string `yaml:"start"`      // bytes before everything: hex such as 02, or after "text:" text with escapes \r \n \t \xHH
+	End       string `yaml:"end"`        // bytes after the body, written as start is; the length does not count them
+	Length    Length `yaml:"length"`     // the number before the message that says how long it is
+	TPDU      *TPDU  `yaml:"tpdu"`       // 5 bytes that route the message of a terminal
+	Header    Header `yaml:"header"`     // fixed bytes before the body
+	Max       int    `yaml:"max"`        // bytes of TPDU, sub-header and body together
+	KeepAlive string `yaml:"keep_alive"` // what an empty frame that arrives gets: one of ignore (default), answer (an empty frame goes back on the same connection, at most one a second)
 }
 
 // Length describes the prefix that says how long the message is.
@@ -76,6 +77,9 @@ type Parties struct {
 	Bytes int `yaml:"bytes"` // size of each
 }
 
+// Answers reports whether an empty frame that arrives is answered with one.
+func (o *Options) Answers() bool { return o.KeepAlive == "answer" }
+
 // Check reports the first setting that cannot work.
 func (o *Options) Check() error {
 	_, err := compile(o)
@@ -123,6 +127,12 @@ func compile(o *Options) (*framer, error) {
 		if f.route, err = fixedHex(o.TPDU.Default, tpduBytes); err != nil {
 			return nil, fmt.Errorf("tpdu.default: %w", err)
 		}
+	}
+	switch {
+	case o.KeepAlive != "" && o.KeepAlive != "ignore" && !o.Answers():
+		return nil, fmt.Errorf("keep_alive: want ignore or answer, got %q", o.KeepAlive)
+	case o.Answers() && f.prefix.kind == none && len(f.end) == 0:
+		return nil, errors.New("keep_alive: answer needs a length or end bytes")
 	}
 	if f.max < f.tpdu+f.header.size {
 		return nil, fmt.Errorf("max: %d has no room for TPDU and header", f.max)

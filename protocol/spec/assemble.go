@@ -71,6 +71,7 @@ func (l *Link) framers(d *protocol.Dialect) (err error) {
 	if d.Reply.Framer, err = frame.New(o); err != nil {
 		return fmt.Errorf("reply_frame: %w", err)
 	}
+	d.Request.KeepAlive, d.Reply.KeepAlive = l.Frame.Answers(), o.Answers()
 	return nil
 }
 

@@ -79,6 +79,9 @@ var samples = map[pay.FieldID][]string{
 	pay.FPINFormat:          {"2600000000000000"},
 	pay.FPage:               {"1"},
 	pay.FPages:              {"1"},
+	pay.FAdvance:            {"500"},
+	pay.FOutcome:            {"approved"},
+	pay.FPayCode:            {"134567890123456789"},
 	pay.FDetails:            {"20261120|26112001000000042|YX000000000001|pos|0512000001|30150|P"},
 }
 

@@ -294,6 +294,8 @@ func (l *Link) Check() error {
 		return fmt.Errorf("transport: want tcp or http, got %q", l.Transport)
 	case l.Mode != "" && l.Mode != "persistent" && (l.Mode != "one-shot" || l.Transport != "tcp"):
 		return fmt.Errorf("mode: want persistent, or one-shot with transport tcp, got %q", l.Mode)
+	case l.Transport == "http" && (l.Frame.Answers() || l.Answer != nil && l.Answer.Answers()):
+		return errors.New("keep_alive: answer is for transport tcp")
 	case codecs != 1:
 		return fmt.Errorf("want exactly one of iso8583, fixed, delimited, json, xml, kv, fml, got %d", codecs)
 	case l.Identity.Institution == "":

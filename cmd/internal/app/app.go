@@ -264,7 +264,7 @@ func (a *App) tcpOptions(d *door, ch *gateway.Channel) tcp.Options {
 	lim := d.link.Limits
 	return tcp.Options{Addr: d.opts.Listen, Handler: ch, Request: d.dialect.Request.Framer, Reply: d.dialect.Reply.Framer,
 		MaxFrame: d.link.Frame.Max, InFlight: lim.InFlight, Refusals: lim.Refusals, Conns: lim.Conns, MaxOut: 1 << 20,
-		Ordered: lim.Ordered, Allow: d.allow, PerIP: d.opts.Access.PerIP, Rate: d.opts.Access.Rate, Slow: d.opts.Access.Frame, Now: a.plan.now, Log: a.log}
+		Ordered: lim.Ordered, KeepAlive: d.dialect.Request.KeepAlive, Allow: d.allow, PerIP: d.opts.Access.PerIP, Rate: d.opts.Access.Rate, Slow: d.opts.Access.Frame, Now: a.plan.now, Log: a.log}
 }
 
 func (a *App) listenHTTP(d *door, ch *gateway.Channel) error {

@@ -44,7 +44,7 @@ type Plan struct {
 	routes  gateway.Routes
 	matrix  *reconcile.Matrix
 	specs   map[string]*statement.Spec
-	tells   map[string]string // link: host
+	tells   map[string]string              // link: host
 	engine  atomic.Pointer[gateway.Engine] // once started
 
 	counters counters // of payments over all links

@@ -34,8 +34,15 @@ type tale struct {
 	mu    sync.Mutex
 	told  map[string]*fate
 	wrong []string // answers that contradict earlier ones
+	waits []string // what banks still waited for when they gave up
 
 	centre *centre
+}
+
+func (t *tale) wait(format string, a ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waits = append(t.waits, fmt.Sprintf(format, a...))
 }
 
 func (t *tale) tell(key string, change func(*fate)) {
@@ -130,6 +137,7 @@ type player struct {
 	client    load.Client
 	signedOn  bool
 	aside     []task
+	heard     string // the last answer, for the log
 }
 
 func (b *bank) player(i int, seed uint64, customers []mis.Customer) *player {
@@ -169,6 +177,9 @@ func (p *player) play(work, all context.Context) {
 		next := p.aside[0]
 		p.aside = p.aside[1:]
 		p.try(all, next)
+	}
+	if len(p.aside) > 0 {
+		p.bank.tale.wait("%s: %d messages without a final answer, the last %s", p.link.ID, len(p.aside), p.heard)
 	}
 	if p.client != nil {
 		_ = p.client.Close() // nothing is under way
@@ -265,6 +276,7 @@ func (p *player) final(ctx context.Context, req *pay.Request, tries int) (pay.Re
 			}
 		}
 		rep, err := p.do(ctx, req)
+		p.heard = fmt.Sprintf("%s %s: %s/%s %v", req.Op, req.Ref.Serial, rep.Verdict, rep.Code, err)
 		switch {
 		case err != nil:
 			p.signedOn = false

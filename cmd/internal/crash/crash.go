@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -111,7 +112,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		return sum, err
 	}
 	if gaveUp {
-		err = fmt.Errorf("banks still wait for an answer %s after the last start", lastLife)
+		err = fmt.Errorf("banks still wait for an answer %s after the last start: %s", lastLife, strings.Join(t.waits, "; "))
 	}
 	return sum, errors.Join(err, t.compare(ctx, c, sum, o.Log))
 }

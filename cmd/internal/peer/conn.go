@@ -143,6 +143,9 @@ func (c *Conn) exchange(ctx context.Context, pieces [][]byte, last bool) (protoc
 		if n > 0 {
 			f.Body = append([]byte(nil), f.Body...)
 			c.buf = append(c.buf[:0], c.buf[n:]...)
+			if f.Body == nil { // a keep-alive is no reply
+				continue
+			}
 			return f, nil
 		}
 		n, err = c.back.Read(chunk)

@@ -96,7 +96,7 @@ func (l *Ledger) Do(_ context.Context, req *pay.Request) pay.Reply {
 	switch req.Op {
 	case pay.Query:
 		return l.query(req)
-	case pay.Pay, pay.CardPay:
+	case pay.Pay, pay.CardPay, pay.Advance:
 		return l.pay(req)
 	case pay.Reverse:
 		return l.undo(req)
@@ -178,6 +178,15 @@ func (l *Ledger) post(req *pay.Request, p *payment) pay.Code {
 		return pay.CodeNoCustomer
 	}
 	open, sum := l.open(req.Account)
+	if req.Op == pay.Advance { // settles the oldest that it covers; the rest is the customer's
+		left := req.Amount
+		for _, b := range open {
+			if b.Amount <= left {
+				p.bills, left = append(p.bills, b.ID), left-b.Amount
+			}
+		}
+		return pay.CodeOK
+	}
 	if len(open) == 0 {
 		return pay.CodeNothingOwed
 	}
