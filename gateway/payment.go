@@ -156,12 +156,12 @@ func (e *Engine) run(ctx context.Context, p *pay.Entry, steps []Step, k int) pay
 }
 
 // told keeps what hosts said that the sender may hear: data for the meter card,
-// the balance, the authorisation.
+// the balance, the authorisation, the issuer's answer to the chip.
 func told(more []pay.Field) []pay.Field {
 	var out []pay.Field
 	for _, f := range more {
 		switch f.ID {
-		case pay.FCardData, pay.FPurchaseCount, pay.FBalance, pay.FReference, pay.FAuthCode, pay.FHostDate, pay.FAdvance:
+		case pay.FCardData, pay.FPurchaseCount, pay.FBalance, pay.FReference, pay.FAuthCode, pay.FHostDate, pay.FAdvance, pay.FChip:
 			out = append(out, f)
 		}
 	}

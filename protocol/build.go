@@ -19,6 +19,7 @@ type builder struct {
 
 	code, originalSerial, originalDate, originalBatch string
 	senderDate, batch                                 string
+	doubt                                             bool // the response code is not in its value list
 }
 
 func (b *builder) moves(rules *Rules, f *Frame, rec *Record) error {
@@ -62,7 +63,11 @@ func (b *builder) set(mv *Move, raw string) error {
 		return err
 	}
 	val, err := mv.Conv.In(raw, b.now)
-	if err != nil {
+	switch {
+	case err != nil && b.lenient && mv.Field == pay.FCode:
+		b.doubt = true // a host may have any code
+		return nil
+	case err != nil:
 		return err
 	}
 	switch mv.Field {

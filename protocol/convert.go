@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"time"
@@ -23,10 +24,11 @@ const (
 // where amounts are digits of fen and dates are YYYYMMDD. The zero Conv changes
 // nothing.
 type Conv struct {
-	Unit Unit
-	Date string      // layout of the wire in letters: YYYYMMDD, YYMMDD, MMDD, YYYY-MM-DD
-	Tail int         // on the way out only the last Tail characters are kept
-	Dict [][2]string // wire value, business value; a value not listed is refused
+	Unit  Unit
+	Date  string      // layout of the wire in letters: YYYYMMDD, YYMMDD, MMDD, YYYY-MM-DD
+	Tail  int         // on the way out only the last Tail characters are kept
+	Dict  [][2]string // wire value, business value; a value not listed is refused
+	Other string      // of Dict: business value of what is not listed; "" for none. It is only read
 }
 
 var errConv = errors.New("value does not fit")
@@ -63,10 +65,10 @@ func (c *Conv) In(val string, now time.Time) (string, error) {
 			return c.Dict[i][1], nil
 		}
 	}
-	if c.Dict != nil {
+	if c.Dict != nil && c.Other == "" {
 		return "", errConv
 	}
-	return val, nil
+	return cmp.Or(c.Other, val), nil
 }
 
 // amount reads an amount in the unit of the wire.

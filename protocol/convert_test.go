@@ -102,6 +102,19 @@ func TestValueList(t *testing.T) {
 	}
 }
 
+// What is not listed is read as Other, which is never written for it.
+func TestValueListWithOther(t *testing.T) {
+	conv := Conv{Dict: [][2]string{{"0", "open"}, {"1", "closed"}}, Other: "unsure"}
+	for in, want := range map[string]string{"0": "open", "1": "closed", "2": "unsure", "": "unsure", "open": "unsure"} {
+		if got, err := conv.In(in, time.Time{}); err != nil || got != want {
+			t.Errorf("%q: got %q, %v; want %q", in, got, err, want)
+		}
+	}
+	if got, err := conv.Out("unsure"); err == nil {
+		t.Errorf("written as %q", got)
+	}
+}
+
 func TestTailKeepsTheEnd(t *testing.T) {
 	conv := Conv{Tail: 4}
 	for in, want := range map[string]string{"123456": "3456", "12": "12", "": ""} {

@@ -291,7 +291,7 @@ func (m *Mapping) Reply(msg int, f *Frame, rec *Record, now time.Time) (pay.Repl
 			Got: "another message"}
 	}
 	tmp := &pay.Request{}
-	b := builder{req: tmp, now: now, text: string(rec.arena), lenient: true}
+	b := builder{req: tmp, now: now, text: string(rec.arena), lenient: true, relay: m.Relay}
 	if err := b.moves(rules, f, rec); err != nil {
 		return pay.Reply{}, err
 	}
@@ -300,7 +300,9 @@ func (m *Mapping) Reply(msg int, f *Frame, rec *Record, now time.Time) (pay.Repl
 	if tmp.Ref.Serial != "" { // the asker's own, for telling which request is answered
 		rep.More = append(rep.More, pay.Field{ID: pay.FSerial, Val: tmp.Ref.Serial})
 	}
-	rep.Verdict, rep.Code = m.Meaning(b.code)
+	if rep.Verdict, rep.Code = m.Meaning(b.code); b.doubt {
+		rep.Verdict, rep.Code = pay.Unknown, pay.CodeUnknown
+	}
 	return rep, nil
 }
 

@@ -224,6 +224,32 @@ func TestReplyThereAndBack(t *testing.T) {
 	}
 }
 
+// A response code that its value list does not have is in doubt, whatever the
+// table says of the same characters or of no code; the rest of the reply counts.
+func TestUnlistedCodeIsUnknown(t *testing.T) {
+	m, l := testMapping(ScopeNone), testLayout()
+	m.Codes = append(m.Codes, CodeRow{Code: pay.CodeOK, Wire: "", Verdict: pay.Approved})
+	code := &m.Messages[0].Reply.Moves[0]
+	code.Conv.Dict = [][2]string{{"SUCC", "00"}, {"FAIL", "29"}}
+	for wire, want := range map[string]pay.Reply{
+		"SUCC": pay.Answer(pay.Approved, pay.CodeOK), "FAIL": pay.Answer(pay.Declined, pay.CodeRefused),
+		"WAIT": pay.Answer(pay.Unknown, pay.CodeUnknown), "00": pay.Answer(pay.Unknown, pay.CodeUnknown), "succ": pay.Answer(pay.Unknown, pay.CodeUnknown),
+	} {
+		want.Amount = 10050
+		got, err := m.Reply(0, &Frame{}, record(l, "type", "p", "code", wire, "amount", "10050"), time.Now())
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v; want %+v", wire, got, err, want)
+		}
+	}
+	account := &m.Messages[0].Request.Moves[0]
+	account.Conv.Dict = [][2]string{{"1", "0512000001"}}
+	_, err := request(t, m, "type", "P", "serial", "1", "terminal", "T", "account", "2", "amount", "1")
+	var e *Error
+	if !errors.As(err, &e) || e.Path != "account" || e.Class != ClassMapping {
+		t.Errorf("an account that is not listed: %v", err)
+	}
+}
+
 // TestRefusalWithoutRequest answers a message that could not be believed: there
 // is no business message to take values from.
 func TestRefusalWithoutRequest(t *testing.T) {

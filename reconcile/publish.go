@@ -27,6 +27,8 @@ type Summary struct {
 	Word     string            `json:"word"`
 	Exit     int               `json:"exit"`
 	Why      string            `json:"why"`
+	Ahead    bool              `json:"ahead,omitempty"` // no verdict
+	Items    int               `json:"items"`
 	Rules    string            `json:"rules"`
 	Base     string            `json:"base"`
 	Freeze   uint64            `json:"freeze_row"`
@@ -62,7 +64,7 @@ type SummaryInput struct {
 // Summary returns the machine's form of the result.
 func (r *Result) Summary() Summary {
 	s := Summary{Schema: 2, At: r.At.Format("2006-01-02T15:04:05Z07:00"), Day: r.Day.String(), Channel: r.Channel, Version: r.Version,
-		Verdict: r.Verdict.String(), Word: r.Word(), Exit: r.Verdict.Exit(), Why: r.Why, Rules: r.Rules, Base: r.Base, Freeze: r.Freeze,
+		Verdict: r.Verdict.String(), Word: r.Word(), Exit: r.Verdict.Exit(), Why: r.Why, Rules: r.Rules, Base: r.Base, Freeze: r.Freeze, Ahead: r.Ahead, Items: len(r.Items),
 		Codes: r.Codes(), Carried: len(r.Carried), Acts: r.Acts, Closed: len(r.Closed), Agreed: r.Agreed,
 		Totals: map[string]Total{"journal": r.Totals[Journal]}, Bridge: map[string]Bridge{}, Inputs: []SummaryInput{}}
 	for _, in := range r.Inputs {
@@ -150,6 +152,10 @@ func (x *run) publish() error {
 // conclusion is the last line of a run.
 func (x *run) conclusion() {
 	res := x.res
+	if res.Ahead {
+		x.live(slog.LevelInfo, "QZ800", res.Word(), res, "")
+		return
+	}
 	level, note := slog.LevelInfo, ""
 	if res.Verdict != Balanced {
 		level = slog.LevelError

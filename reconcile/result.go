@@ -53,6 +53,7 @@ type Result struct {
 	Acts    string // what was done about the day by itself so far, in words
 	Has     [parties]bool
 	Stats   Stats
+	Ahead   bool   // the day is not over: this is no verdict
 	Same    bool   // as the version before: nothing was written
 	Base    string // hash over all that the result follows from
 }
@@ -214,6 +215,9 @@ func (r *Result) sane() bool {
 
 // Word is the verdict as the first line gives it, with what is carried.
 func (r *Result) Word() string {
+	if r.Ahead {
+		return fmt.Sprintf("预对账(待查 %d)", len(r.Items))
+	}
 	if n, _ := r.Count(Pended); n > 0 && r.Verdict == Balanced {
 		return fmt.Sprintf("平(含待核 %d)", n)
 	}

@@ -64,6 +64,7 @@ type Options struct {
 	Closed   func(home string) (bool, error)   // reports whether a channel's day is signed off; nil: none is
 	Acts     func(home string) (string, error) // says what was done about a channel's day by itself; nil: nothing ever is
 	Next     func(pay.Day) pay.Day             // the next day on which files come; nil: the next day
+	Ahead    func([]Item) []Item               // of runs over a day that is not over: which items are worth a look; nil: the day is over
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -165,6 +166,7 @@ type run struct {
 func (r *Runner) channel(ctx context.Context, c *Channel, day pay.Day) (*Result, error) {
 	x := &run{Runner: r, c: c}
 	x.res = &Result{Day: day, Channel: c.ID, At: r.o.Now(), Rules: r.o.Matrix.Version}
+	x.res.Ahead = r.o.Ahead != nil
 	x.res.Has = [parties]bool{MIS: c.MIS != nil, Bank: c.Bank != nil, Card: c.Card != nil}
 	if r.o.Closed != nil {
 		switch closed, err := r.o.Closed(r.home(day, c.ID)); {
@@ -309,7 +311,10 @@ func (x *run) judge(ctx context.Context) error {
 		return err
 	}
 	var again [parties]Total
-	res.Items, again = j.Items(&found.Lines)
+	if res.Items, again = j.Items(&found.Lines); x.o.Ahead != nil {
+		res.Items = x.o.Ahead(res.Items)
+		return nil
+	}
 	for p := range again {
 		res.Totals[p].Count -= again[p].Count
 		res.Totals[p].Sum -= again[p].Sum

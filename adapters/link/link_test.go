@@ -26,6 +26,9 @@ func (short) Next(buf []byte) (protocol.Frame, int, error) {
 		return protocol.Frame{}, 0, nil
 	}
 	n := 2 + int(binary.BigEndian.Uint16(buf))
+	if n == 2 {
+		return protocol.Frame{}, n, nil
+	}
 	return protocol.Frame{Body: buf[2:n]}, n, nil
 }
 

@@ -415,3 +415,38 @@ func TestBreakerProbesOnce(t *testing.T) {
 type hanging chan error
 
 func (h hanging) Do(context.Context, *pay.Request) (pay.Reply, error) { return pay.Reply{}, <-h }
+
+// Keep-alives are answered where the link says so, one a second: a far side
+// that answers our answers gets no more.
+func TestKeepAlives(t *testing.T) {
+	for _, answered := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var h host
+			m := mux(t, &h, func(o *Options) { o.KeepAlive = answered })
+			c := <-h.conns
+			for range 3 {
+				answer(t, c, "")
+				if answered {
+					if got := request(t, c); got != "" {
+						t.Errorf("answered with %q", got)
+					}
+					answer(t, c, "", "") // the far side's answer to ours, and one more
+				}
+				time.Sleep(time.Second)
+			}
+			r := asking(m, "a", time.Minute)
+			if got := request(t, c); got != "a=ask" {
+				t.Errorf("got %q, want the next call", got)
+			}
+			answer(t, c, "", "a=ok")
+			if answered {
+				if got := request(t, c); got != "" {
+					t.Errorf("answered with %q", got)
+				}
+			}
+			if got := <-r; got.body != "a=ok" || got.err != nil {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}

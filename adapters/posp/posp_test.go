@@ -385,3 +385,25 @@ func TestPINUnderOurKey(t *testing.T) {
 		}
 	})
 }
+
+// TestChipData goes to the centre as it came, with the card's sequence number,
+// and the issuer's answer comes back; so do tags that nobody knows.
+func TestChipData(t *testing.T) {
+	in(t, func(t *testing.T, c *centre, _ *desk, a *Adapter) {
+		const chip, answer = "\x9F\x26\x08\x01\x02\x03\x04\x05\x06\x07\x08\xDF\x7F\x01\xAA", "\x91\x0A\x01\x02\x03\x04\x05\x06\x07\x08\x30\x30"
+		c.reply = func(r *pay.Request) (pay.Reply, bool) {
+			rep, ok := approve(r)
+			rep.More = append(rep.More, pay.Field{ID: pay.FChip, Val: answer})
+			return rep, ok
+		}
+		sale := charge("0002")
+		sale.More = append(sale.More, pay.Field{ID: pay.FChip, Val: chip}, pay.Field{ID: pay.FCardSequence, Val: "001"})
+		rep, err := ask(a, sale)
+		if err != nil || rep.Verdict != pay.Approved || pay.Find(rep.More, pay.FChip) != answer {
+			t.Fatalf("got %+v, %v", rep, err)
+		}
+		if got := c.ops(pay.Pay)[0]; value(got, pay.FChip) != chip || value(got, pay.FCardSequence) != "001" {
+			t.Errorf("the centre saw %q, %q", value(got, pay.FChip), value(got, pay.FCardSequence))
+		}
+	})
+}

@@ -101,11 +101,21 @@ func dayOf(result string) string { return filepath.Dir(filepath.Dir(filepath.Dir
 func reconShow() *cobra.Command {
 	var r reports
 	var version string
+	var ahead bool
 	c := &cobra.Command{
-		Use:   "show",
-		Short: "显示对账报告, 缺省为最近一天的全部渠道",
-		Args:  cobra.NoArgs,
+		Use:     "show",
+		Short:   "显示对账报告, 缺省为最近一天的全部渠道",
+		Long:    "--ahead 显示当日的预对账: 日间每十分钟与营销系统清单、已到的银行文件核对一次, 不满十分钟的交易不计; 不是对账结论。",
+		Example: "  qianzhi recon show --config qianzhi.yaml --day 20261120\n  qianzhi recon show --config qianzhi.yaml --ahead",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ahead {
+				root, err := r.root()
+				if err != nil {
+					return err
+				}
+				r.file, r.dir = "", filepath.Join(root, "ahead")
+			}
 			homes, err := r.latest()
 			if err != nil {
 				return err
@@ -121,6 +131,7 @@ func reconShow() *cobra.Command {
 		},
 	}
 	r.flags(c, "账务日期 YYYYMMDD")
+	c.Flags().BoolVar(&ahead, "ahead", false, "当日的预对账")
 	c.Flags().StringVar(&version, "version", "latest", "版本, 例如 r1")
 	return c
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -78,8 +80,8 @@ func reconStatus() *cobra.Command {
 	var strict bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "最近一天各渠道一行, 退出码为其中最大者",
-		Long:  reconExits,
+		Short: "最近一天各渠道一行, 退出码为其中最大者; 其后为当日的预对账",
+		Long:  "预对账是日间的核对, 不是结论, 不影响退出码(qianzhi recon show --ahead)。\n" + reconExits,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			homes, err := r.latest()
@@ -99,12 +101,38 @@ func reconStatus() *cobra.Command {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s r%d 待办%d%s 待核%d 遗留%d %s %s\n", s.Word, s.Channel, s.Day, s.Version, s.Todo, money, s.Pended, s.Carried, signature(t), s.Why)
 				worst = max(worst, exitStatus(t, strict))
 			}
+			if err := r.ahead(cmd); err != nil {
+				return err
+			}
 			return exitOf(worst, false)
 		},
 	}
 	r.flags(c, "账务日期 YYYYMMDD, 缺省为最近一天")
 	c.Flags().BoolVar(&strict, "strict", false, "平但有待核时退出码为 5")
 	return c
+}
+
+// ahead shows how far the running day agrees, where that is looked at.
+func (r *reports) ahead(cmd *cobra.Command) error {
+	root, err := r.root()
+	if err != nil || r.day != "" {
+		return err
+	}
+	names, err := filepath.Glob(filepath.Join(root, "ahead", "[0-9]*", orAny(r.channel), "latest"))
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		s, err := readSummary(n)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it is being replaced
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "预对账 %s %s 截至 %s 待查%d %s\n", s.Channel, s.Day, s.At, s.Items, s.Why)
+	}
+	return nil
 }
 
 // exitStatus is the published status of a channel's day.

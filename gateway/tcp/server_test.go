@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -316,5 +317,31 @@ func TestOptionsAreChecked(t *testing.T) {
 		if _, err := New(o); err == nil {
 			t.Errorf("accepted %+v", o)
 		}
+	}
+}
+
+// Keep-alives are answered where the link says so, one a second, and only on
+// the connection that they came on.
+func TestKeepAliveIsAnswered(t *testing.T) {
+	var clock atomic.Int64
+	addr, _ := serve(t, &desk{}, func(o *Options) {
+		o.KeepAlive = true
+		o.Now = func() time.Time { return time.Unix(clock.Load(), 0) }
+	})
+	c, other := dial(t, addr), dial(t, addr)
+	for range 3 {
+		clock.Add(1)
+		write(t, c, frames("", ""))
+		if got := read(t, c); got != "" {
+			t.Errorf("answered with %q", got)
+		}
+		write(t, c, frames("", "a")) // the first as if the bank answered our answer
+		if got := read(t, c); got != "re:a" {
+			t.Errorf("got %q, want no more keep-alives", got)
+		}
+	}
+	write(t, other, frames("b"))
+	if got := read(t, other); got != "re:b" {
+		t.Errorf("got %q", got)
 	}
 }

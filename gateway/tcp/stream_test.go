@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -669,5 +670,39 @@ func TestPlacesArePassedOn(t *testing.T) {
 	}
 	if other := g.giveUp(told); other != nil {
 		t.Errorf("told %v of no place", other)
+	}
+}
+
+// Keep-alives on any connection of a link are answered on that connection.
+func TestStreamAnswersKeepAlives(t *testing.T) {
+	for _, separate := range []bool{false, true} {
+		var clock atomic.Int64
+		s, _ := flow(t, &desk{}, func(o *StreamOptions) {
+			listening(o)
+			if separate {
+				o.ReplyAddr = "127.0.0.1:0"
+			}
+			o.KeepAlive = true
+			o.Now = func() time.Time { return time.Unix(clock.Load(), 0) }
+		})
+		c := dial(t, s.Addr())
+		conns, back := []net.Conn{c}, c
+		if separate {
+			back = dial(t, s.ReplyAddr())
+			conns = append(conns, back)
+		}
+		for range 3 {
+			clock.Add(1)
+			for _, k := range conns {
+				write(t, k, frames("", ""))
+				if got := read(t, k); got != "" {
+					t.Errorf("separate %v: answered with %q", separate, got)
+				}
+			}
+			write(t, c, frames("", "a"))
+			if got := read(t, back); got != "re:a" {
+				t.Errorf("separate %v: got %q", separate, got)
+			}
+		}
 	}
 }

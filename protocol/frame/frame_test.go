@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -366,4 +367,28 @@ func FuzzFrame(f *testing.F) {
 			t.Fatalf("read %X, %d, %v\nfirst %X", again.Body, m, err, in.Body)
 		}
 	})
+}
+
+// What becomes of keep-alives is a setting that needs frames which can be empty.
+func TestKeepAliveSetting(t *testing.T) {
+	length := Length{Kind: "ascii", Bytes: 4, Counts: "body"}
+	for _, tc := range []struct {
+		o    Options
+		want string // of the error
+	}{
+		{Options{Max: 9, Length: length}, ""},
+		{Options{Max: 9, Length: length, KeepAlive: "ignore"}, ""},
+		{Options{Max: 9, Length: length, KeepAlive: "answer"}, ""},
+		{Options{Max: 9, End: "0A", KeepAlive: "answer"}, ""},
+		{Options{Max: 9, KeepAlive: "answer"}, "keep_alive: answer needs a length or end bytes"},
+		{Options{Max: 9, Length: length, KeepAlive: "echo"}, `keep_alive: want ignore or answer, got "echo"`},
+	} {
+		err := tc.o.Check()
+		if got := fmt.Sprint(err); (err != nil || tc.want != "") && got != tc.want {
+			t.Errorf("%+v: got %s, want %q", tc.o, got, tc.want)
+		}
+		if tc.o.Answers() != (tc.o.KeepAlive == "answer") {
+			t.Errorf("%+v: answers %v", tc.o, tc.o.Answers())
+		}
+	}
 }

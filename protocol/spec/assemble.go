@@ -121,6 +121,7 @@ func named(format string) func(*markup.Spec) (protocol.Codec, error) {
 // compiler turns names into numbers; the first error sticks.
 type compiler struct {
 	request, reply *protocol.Layout
+	scope          []pay.FieldID // of the identity
 	err            error
 }
 
@@ -140,6 +141,7 @@ func (c *compiler) mapping(l *Link) *protocol.Mapping {
 		}
 		m.Identity.Scope = append(m.Identity.Scope, id)
 	}
+	c.scope = m.Identity.Scope
 	for i := range l.Codes {
 		m.Codes = append(m.Codes, c.code(&l.Codes[i]))
 	}
@@ -248,7 +250,25 @@ func (c *compiler) conv(mv *Move, id pay.FieldID) protocol.Conv {
 		conv.Dict = append(conv.Dict, [2]string{wire, val})
 	}
 	sort.Slice(conv.Dict, func(i, j int) bool { return conv.Dict[i][0] < conv.Dict[j][0] })
+	if conv.Other = mv.Other; mv.Other != "" {
+		c.other(mv, id)
+	}
 	return conv
+}
+
+// exact are the fields of which nothing may stand for a value that is not
+// understood: what a payment is, and what became of it.
+var exact = map[pay.FieldID]bool{pay.FCode: true, pay.FBiller: true, pay.FAccount: true, pay.FSerial: true, pay.FSenderDate: true, pay.FBatch: true,
+	pay.FOriginalSerial: true, pay.FOriginalDate: true, pay.FOriginalBatch: true, pay.FBillID: true, pay.FBillMonth: true}
+
+// other checks the business value of wire values that are not listed.
+func (c *compiler) other(mv *Move, id pay.FieldID) {
+	switch {
+	case mv.Dict == nil:
+		c.fail(mv.Line, mv.Field, "other: needs dict")
+	case exact[id] || amounts[id] || mv.Unit != "" || mv.Date != "" || slices.Contains(c.scope, id):
+		c.fail(mv.Line, mv.Field, "other: this field must be understood")
+	}
 }
 
 func (c *compiler) slot(l *protocol.Layout, name string, line int) protocol.Slot {

@@ -203,11 +203,12 @@ func (p *Pairs) UnmarshalYAML(n *yaml.Node) error {
 type Move struct {
 	Field string
 	Line  int
-	At    string            `yaml:"at"`   // the wire field, or @name for a value beside the body
-	Unit  string            `yaml:"unit"` // amounts: one of fen (default), yuan, li
-	Date  string            `yaml:"date"` // how a date is written, in letters: YYYYMMDD, YYMMDD, MMDD, YYYY-MM-DD
-	Tail  int               `yaml:"tail"` // write only the last n characters
-	Dict  map[string]string `yaml:"dict"` // wire value: business value; another value is refused
+	At    string            `yaml:"at"`    // the wire field, or @name for a value beside the body
+	Unit  string            `yaml:"unit"`  // amounts: one of fen (default), yuan, li
+	Date  string            `yaml:"date"`  // how a date is written, in letters: YYYYMMDD, YYMMDD, MMDD, YYYY-MM-DD
+	Tail  int               `yaml:"tail"`  // write only the last n characters
+	Dict  map[string]string `yaml:"dict"`  // wire value: business value; another value is refused, but as the code of a reply it is unknown
+	Other string            `yaml:"other"` // with dict: business value of every wire value that is not listed; only read. Not for codes, amounts, dates and what makes a payment the same payment
 }
 
 // Moves is a mapping from business fields to places on the wire.

@@ -52,6 +52,34 @@ func Text(r *reconcile.Result) string {
 	return b.String()
 }
 
+// Ahead returns what is told of a day that is not over: no verdict, and none of
+// the words of one.
+func Ahead(r *reconcile.Result) ([]reconcile.File, error) {
+	var b strings.Builder
+	line := func(format string, a ...any) { b.WriteString(clip(fmt.Sprintf(format, a...)) + "\n") }
+	line("预对账 %s  渠道 %s  截至 %s  待查 %d 笔  (当日未完, 不是对账结论)", dash(r.Day), r.Channel, r.At.Format("15:04:05"), len(r.Items))
+	if r.Why != "" {
+		for _, part := range wrap("原因 "+r.Why, columns) {
+			line("%s", part)
+		}
+	}
+	for p := reconcile.Journal; p <= reconcile.Card; p++ {
+		if p == reconcile.Journal || r.Has[p] {
+			line("   %s %s 笔 %s 元", pad(p.String(), 10), right(group(fmt.Sprint(r.Totals[p].Count)), 10), right(group(r.Totals[p].Sum.Yuan()), 18))
+		}
+	}
+	for i := range r.Items {
+		it := &r.Items[i]
+		line(" #%d %s %s%s", i+1, pad(it.Code, 5), pad(it.Name, 30), right(it.Size().Yuan(), 14))
+		line("    户号 %s  我方流水 %s  %s", accounts(it), orNone(it.Serial()), it.Any().Time)
+		line("    银行参考 %s", orNone(it.Key()))
+		line("    证据 流水 %s / MIS %s / 银行 %s", where(it, reconcile.Journal), where(it, reconcile.MIS), where(it, reconcile.Bank))
+	}
+	line("预对账 END")
+	items, err := reconcile.AppendRecords(nil, r.Items)
+	return []reconcile.File{{Name: "report.txt", Data: []byte(b.String())}, {Name: "items.jsonl", Data: items}}, err
+}
+
 // settled reports whether money may be spoken of: all sources are here and
 // believed.
 func settled(r *reconcile.Result) bool {

@@ -35,6 +35,7 @@ type App struct {
 	ledger  *mis.Ledger // nil without the embedded MIS
 	ran     time.Time   // start of the last night run
 	vigil   vigil
+	ahead   ahead
 	missed  atomic.Uint64 // starts of the night run
 
 	channels []*channel
@@ -189,6 +190,7 @@ func (a *App) openNight(ctx context.Context) error {
 		}
 		o.Channels = []reconcile.Channel{rc}
 		own.runner = reconcile.New(o)
+		own.options = o
 		a.channels = append(a.channels, own)
 	}
 	if today := a.plan.cal.Day(a.plan.now()); today > a.journal.Day() {

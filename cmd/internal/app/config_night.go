@@ -17,9 +17,13 @@ type Reconcile struct {
 	Look     time.Duration    `yaml:"look"`  // between looks for files that are late or replaced
 	Due      clock            `yaml:"due"`   // when a file is overdue, on the morning after its day
 	Until    clock            `yaml:"until"` // when the looks end; later files are taken by hand
+	Ahead    time.Duration    `yaml:"ahead"` // between comparisons of the running day, and how old a payment has to be for them; 0: none
 	Auto     Automatic        `yaml:"automatic"`
 	Channels []ChannelOptions `yaml:"channels"`
 }
+
+// maxAhead bounds the time between looks at a day that is not over.
+const maxAhead = time.Hour
 
 // Check fills in what may be left out and reports the first setting that cannot
 // work.
@@ -35,6 +39,9 @@ func (r *Reconcile) Check() error {
 	}
 	if r.Auto.unset() {
 		r.Auto = usually()
+	}
+	if r.Ahead != 0 && (r.Ahead < time.Minute || r.Ahead > maxAhead) {
+		return errors.New("ahead: want 1m to 1h, or 0s for none")
 	}
 	if r.Look < time.Second || r.Look > time.Hour {
 		return errors.New("look: want 1s to 1h")

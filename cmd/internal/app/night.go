@@ -57,6 +57,7 @@ func (a *App) agenda() appointment {
 	for _, next := range []appointment{
 		{run, func(ctx context.Context) { a.night(ctx, run) }},
 		{a.vigil.next, a.look},
+		{a.ahead.next, a.lookAhead},
 	} {
 		if !next.at.IsZero() && next.at.Before(first.at) {
 			first = next
@@ -65,13 +66,18 @@ func (a *App) agenda() appointment {
 	return first
 }
 
+// clockLook is how long the clock may be set before the schedule sees it: timers
+// do not follow the wall clock.
+const clockLook = 5 * time.Second
+
 // schedule cuts the day, starts the night run and looks for late files when they
 // are due, one thing at a time, and catches up after downtime.
 func (a *App) schedule(ctx context.Context) error {
 	a.catchUp(ctx)
+	a.ahead.plan(a.plan.now(), a.plan.Config.Reconcile.Ahead)
 	for {
 		due := a.agenda()
-		timer := time.NewTimer(max(0, due.at.Sub(a.plan.now())))
+		timer := time.NewTimer(min(max(0, due.at.Sub(a.plan.now())), clockLook))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -80,7 +86,9 @@ func (a *App) schedule(ctx context.Context) error {
 			timer.Stop()
 			o.done <- a.obey(ctx, o)
 		case <-timer.C:
-			due.keep(ctx)
+			if !a.plan.now().Before(due.at) {
+				due.keep(ctx)
+			}
 		}
 	}
 }

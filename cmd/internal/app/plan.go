@@ -30,6 +30,7 @@ import (
 type Plan struct {
 	Config  *Config
 	log     *slog.Logger
+	wall    func() time.Time
 	cal     *calendar.Calendar
 	cron    *calendar.Cron
 	ring    secure.Ring
@@ -73,7 +74,7 @@ func Prepare(c *Config, log *slog.Logger) (*Plan, error) {
 	if err := gm.SelfTest(); err != nil {
 		return nil, fmt.Errorf("国密自检失败, 拒绝启动: %w", err)
 	}
-	p := &Plan{Config: c, log: log, hosts: map[string]*gateway.Host{}, specs: map[string]*statement.Spec{}}
+	p := &Plan{Config: c, log: log, wall: time.Now, hosts: map[string]*gateway.Host{}, specs: map[string]*statement.Spec{}}
 	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.noticing, p.pickups, p.dispatches, p.routing, p.telling, p.patience, p.night, p.standing} {
 		if err := step(); err != nil {
 			return nil, err
@@ -96,7 +97,7 @@ func (p *Plan) calendar() (err error) {
 func (p *Plan) wrong(err error, path ...any) error { return p.Config.file.Wrong(err, path...) }
 
 // now is the wall clock in the calendar's zone.
-func (p *Plan) now() time.Time { return time.Now().In(p.cal.Location()) }
+func (p *Plan) now() time.Time { return p.wall().In(p.cal.Location()) }
 
 func (p *Plan) keys() (err error) {
 	p.ring, err = p.Config.ring()

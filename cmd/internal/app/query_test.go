@@ -65,8 +65,11 @@ func (l *lister) Do(_ context.Context, req *pay.Request) (pay.Reply, error) {
 	if l.err != nil {
 		return pay.Reply{}, l.err
 	}
+	if req.Op != pay.CheckFile {
+		return pay.Answer(pay.Unknown, pay.CodeUnknown), nil
+	}
 	var n int
-	if _, err := fmt.Sscan(pay.Find(req.More, pay.FPage), &n); err != nil || n < 1 || n > len(l.pages) || req.Op != pay.CheckFile || req.Day != eve {
+	if _, err := fmt.Sscan(pay.Find(req.More, pay.FPage), &n); err != nil || n < 1 || n > len(l.pages) || req.Day != eve {
 		return pay.Answer(pay.Declined, pay.CodeFormat), nil
 	}
 	return l.pages[n-1], nil

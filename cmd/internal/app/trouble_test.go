@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -57,6 +58,7 @@ type house struct {
 	bank *peer.Conn
 	owe  []mis.Customer
 	n    int
+	step atomic.Int64 // nanoseconds by which the wall clock was set
 }
 
 func newHouse(t *testing.T) *house {
@@ -89,6 +91,7 @@ func (h *house) start() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	p.wall = func() time.Time { return time.Now().Add(time.Duration(h.step.Load())) }
 	if h.app, err = p.Start(context.Background()); err != nil {
 		h.t.Fatal(err)
 	}
@@ -218,12 +221,20 @@ func (h *house) trouble(begin, end func(log string)) {
 	if _, err := h.app.Journal().Verify(t.Context(), h.app.Journal().Day()); err != nil {
 		t.Error(err)
 	}
+	h.once(first, second)
+}
+
+// once wants each payment posted exactly once.
+func (h *house) once(sales ...*pay.Request) {
+	h.t.Helper()
 	posted := map[string]int{}
-	if err := h.app.Ledger().Day(t.Context(), h.app.Journal().Day(), func(p mis.Posted) bool { posted[p.Account]++; return true }); err != nil {
-		t.Error(err)
+	if err := h.app.Ledger().Day(h.t.Context(), h.app.Journal().Day(), func(p mis.Posted) bool { posted[p.Account]++; return true }); err != nil {
+		h.t.Error(err)
 	}
-	if posted[first.Account] != 1 || posted[second.Account] != 1 {
-		t.Errorf("posted %d and %d times", posted[first.Account], posted[second.Account])
+	for _, s := range sales {
+		if posted[s.Account] != 1 {
+			h.t.Errorf("%s: posted %d times", s.Ref.Serial, posted[s.Account])
+		}
 	}
 }
 
@@ -308,6 +319,54 @@ func TestDaemonOnACorruptTail(t *testing.T) {
 	if _, err := h.app.Journal().Verify(t.Context(), day); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestDaemonWhoseClockIsSet sets the clock back an hour under the daemon, once
+// within a day and once to before the day was cut, and starts it again on that
+// clock: payments go on in the day that is open, repeats are known, rows stay in
+// order, and everybody is told until the clock has caught up.
+func TestDaemonWhoseClockIsSet(t *testing.T) {
+	for name, at := range map[string]time.Duration{"by day": 12*time.Hour + 30*time.Minute, "over midnight": 30 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			now := h.app.plan.now()
+			y, m, d := now.Date()
+			ahead := time.Date(y, m, d+1, 0, 0, 0, 0, now.Location()).Add(at).Sub(now)
+			h.step.Store(int64(ahead))
+			h.until("the cut", func() bool { return h.app.Journal().Day() == pay.DayOf(now.Add(ahead)) })
+			h.setBack(ahead)
+		})
+	}
+}
+
+func (h *house) setBack(ahead time.Duration) {
+	day := h.app.Journal().Day()
+	first, second, third := h.sale(0), h.sale(1), h.sale(2)
+	h.paid(first)
+	h.step.Store(int64(ahead - time.Hour))
+	h.paid(second)
+	told := func() bool {
+		code, text := h.get("/healthz")
+		return code == http.StatusOK && strings.Contains(text, "系统时钟比最后一行流水慢")
+	}
+	h.until("health", told)
+	h.until("log", func() bool { return h.log.has("event=QZ207") })
+	h.stop()
+	h.start()
+	h.until("health after a start", told)
+	h.paid(third)
+	h.paid(second)
+	h.paid(first)
+	h.step.Store(int64(ahead))
+	h.paid(h.sale(3)) // the first row behind the clock again
+	h.until("recovery", func() bool { return !told() && h.log.has("event=QZ208") })
+	if d := h.app.Journal().Day(); d != day {
+		h.t.Errorf("the day is %s, it was %s", d, day)
+	}
+	if _, err := h.app.Journal().Verify(h.t.Context(), day); err != nil {
+		h.t.Error(err)
+	}
+	h.once(first, second, third)
 }
 
 // TestNoteBesideTheDaemon has the command line leave its note in the journal of

@@ -31,6 +31,7 @@ type channel struct {
 	id      string
 	home    func(pay.Day) string
 	runner  *reconcile.Runner
+	options reconcile.Options // of the runner
 	sources []*source
 
 	// About the day of the vigil, by source.

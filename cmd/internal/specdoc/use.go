@@ -119,5 +119,8 @@ func (b *book) content(mv *spec.Move) string {
 		dict = append(dict, wire+" = "+val)
 	}
 	slices.Sort(dict)
+	if mv.Other != "" {
+		dict = append(dict, fmt.Sprintf(b.say("其他值 = %s", "any other value = %s"), mv.Other))
+	}
 	return strings.Join(append(parts, dict...), ", ")
 }
