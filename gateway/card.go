@@ -69,6 +69,6 @@ func (e *Engine) written(ctx context.Context, sale *pay.Entry, result string) {
 	}
 	ev := pay.Event{Kind: pay.EvState, At: e.o.Now(), State: sale.State, Code: sale.Code, Note: "写卡 " + result}
 	if err := e.o.Journal.Append(context.WithoutCancel(ctx), sale.ID, sale.N, ev); err != nil {
-		e.o.Log.Warn("card write not noted", "event", "QZ205", "payment", sale.ID.Serial(e.o.Node), "err", err)
+		e.o.Log.Warn("card write not noted", "event", "QZ222", "payment", sale.ID.Serial(e.o.Node), "err", err)
 	}
 }

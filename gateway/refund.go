@@ -55,7 +55,7 @@ func (e *Engine) amounts(ctx context.Context, orig *pay.Entry, req *pay.Request)
 	whole := sum == 0 && (req.Amount == 0 || req.Amount == orig.Req.Amount)
 	switch {
 	case err != nil:
-		e.o.Log.Error("refunds not added up", "event", "QZ207", "payment", orig.ID.Serial(e.o.Node), "err", err)
+		e.o.Log.Error("refunds not added up", "event", "QZ223", "payment", orig.ID.Serial(e.o.Node), "err", err)
 		return pay.CodeBusy
 	case whole:
 		return pay.CodeUnknown

@@ -166,7 +166,9 @@ type run struct {
 func (r *Runner) channel(ctx context.Context, c *Channel, day pay.Day) (*Result, error) {
 	x := &run{Runner: r, c: c}
 	x.res = &Result{Day: day, Channel: c.ID, At: r.o.Now(), Rules: r.o.Matrix.Version}
-	x.res.Ahead = r.o.Ahead != nil
+	if x.res.Ahead = r.o.Ahead != nil; x.res.Ahead {
+		x.parts = append(x.parts, x.res.At.String()) // payments grow old without any input changing
+	}
 	x.res.Has = [parties]bool{MIS: c.MIS != nil, Bank: c.Bank != nil, Card: c.Card != nil}
 	if r.o.Closed != nil {
 		switch closed, err := r.o.Closed(r.home(day, c.ID)); {

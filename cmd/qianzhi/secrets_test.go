@@ -45,6 +45,7 @@ const (
 	secretPAN      = "6217003810047712347"
 	secretTrack    = "6217003810047712347=30125200000987654"
 	secretPIN      = "\x9a\x7b\x5c\x3d\x2e\x1f\xa6\xb7"
+	secretChip     = "\x9f\x26\x08\xd1\x7e\x4b\x93\x5a\xc6\x28\xef\x9f\x10\x04\x71\x3d\xb8\x6c"
 	secretCustomer = "11010519491231002X"
 	secretPhone    = "13911427856"
 	secretPassword = "Tall-Giraffe-42"
@@ -165,7 +166,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 
 	card := []string{"--field", "terminal=60128001", "--field", "merchant=301051249000008", "--field", "batch=000001"}
 	h.send("kiosk-pos", append(card, "--sign-on", "--op", "pay", "--serial", "900001", "--account", "0512000001", "--amount", "1.00", "--field", "pan="+secretPAN,
-		"--field", "entry_mode=021", "--field", "track2="+secretTrack, "--field", "pin="+secretPIN)...)
+		"--field", "entry_mode=021", "--field", "track2="+secretTrack, "--field", "pin="+secretPIN, "--field", "card_sequence=001", "--field", "chip="+secretChip)...)
 	h.send("pos", append(card, "--sign-on", "--op", "query", "--account", "0512000001")...)
 	reply := h.send("fixed", "--op", "query", "--account", "0512000001", "--expect", "approved")
 	h.send("http", "--op", "query", "--account", "0512000001", "--expect", "approved")
@@ -180,7 +181,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	if err := json.Unmarshal([]byte(reply), &answer); err != nil || answer.Reply.More["name"] == "" {
 		t.Fatalf("no name in %s, %v", reply, err)
 	}
-	secrets := map[string]string{"card": secretPAN, "beginning of the card": secretPAN[:13], "track": secretTrack, "PIN block": secretPIN, "citizen's number": secretCustomer, "telephone": secretPhone,
+	secrets := map[string]string{"card": secretPAN, "beginning of the card": secretPAN[:13], "track": secretTrack, "PIN block": secretPIN, "chip data": secretChip, "citizen's number": secretCustomer, "telephone": secretPhone,
 		"password": secretPassword, "TOTP secret": strings.TrimSpace(strings.SplitN(totp, "&", 2)[0]), "customer's name": answer.Reply.More["name"], "address": answer.Reply.More["address"]}
 	for name, s := range secrets {
 		if len(s) < 3 {
@@ -201,7 +202,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		t.Error("no dump of goroutines")
 	}
 	h.searchAll(secrets)
-	h.searchJournal(map[string]string{"track": secretTrack, "PIN block": secretPIN})
+	h.searchJournal(map[string]string{"track": secretTrack, "PIN block": secretPIN, "chip data": secretChip})
 }
 
 // garbage sends the card in the clear and packed, in frames that nobody can

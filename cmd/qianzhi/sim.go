@@ -19,11 +19,12 @@ func simCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sim",
 		Short: "模拟银行、银联中心或营销系统, 可按脚本出错",
-		Long: "按链路文件模拟对方: bank 发报文, posp、mis 与 card 监听并应答, 各有自己的账。\n" +
+		Long: "按链路文件模拟对方: bank 发报文, posp、mis、card 与 wallet 监听并应答, 各有自己的账。\n" +
 			"故障可按交易、次数、流水或户号触发, 用来在上线前演练超时、断线与重复。",
 	}
 	c.AddCommand(simBankCommand(), simHostCommand("posp", "模拟银联中心: 凡扣款都同意, 记得每一笔", 0),
 		simHostCommand("mis", "模拟营销系统: 有用户与账单, 销账后不再欠费", 1000),
+		simHostCommand("wallet", "模拟电子钱包: 扣款等顾客确认, 可查询, 确认后发结果通知", 0),
 		simHostCommand("card", "模拟卡表系统: 售电, 给写卡数据, 记写卡结果", 0))
 	return c
 }
@@ -39,6 +40,7 @@ const maxTerminals = 10000
 func simHostCommand(name, short string, customers int) *cobra.Command {
 	var link, listen, book, replyTo, replyListen string
 	var keys, faults []string
+	var scan purse
 	promises := peer.Promises{Dedupe: true, Status: true}
 	c := &cobra.Command{
 		Use:     name,
@@ -70,8 +72,14 @@ func simHostCommand(name, short string, customers int) *cobra.Command {
 			}
 			promises.Booked = books.add
 			h := &peer.Host{Dialect: d, Script: script, Now: time.Now, Pause: peer.Wait, Note: notes.line}
-			if h.Handler = peer.NewLedger(customers, promises); name == "card" {
+			ledger := peer.NewLedger(customers, promises)
+			switch h.Handler = ledger; name {
+			case "card":
 				h.Handler = peer.NewMeters(promises)
+			case "wallet":
+				if h.Handler, err = scan.wallet(cmd.Context(), ledger, keys, notes.line); err != nil {
+					return err
+				}
 			}
 			if h.Replies, err = line(cmd.Context(), replyTo, replyListen, "应答", notes.line); err != nil {
 				return err
@@ -94,6 +102,9 @@ func simHostCommand(name, short string, customers int) *cobra.Command {
 	f.StringVar(&book, "book", "", "每次记账追加一行 JSON 到这个文件")
 	if customers > 0 {
 		f.IntVar(&customers, "customers", customers, "用户数")
+	}
+	if name == "wallet" {
+		scan.flags(f)
 	}
 	require(c, "link")
 	return c

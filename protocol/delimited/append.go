@@ -40,7 +40,7 @@ func (c *codec) Append(dst []byte, rec *protocol.Record) ([]byte, error) {
 		return dst, err
 	}
 	if w.end {
-		w.dst = append(w.dst, w.sep)
+		w.dst = append(w.dst, w.whole...)
 	}
 	if w.last {
 		w.dst = append(w.dst, w.line...)
@@ -87,7 +87,7 @@ func (w *writer) cell(x *cell, parent int) error {
 		at = w.rec.Child(parent, x.id)
 	}
 	if w.begun {
-		w.dst = append(w.dst, w.sep)
+		w.dst = append(w.dst, w.whole...)
 	}
 	w.begun = true
 	if x.counts {
@@ -106,7 +106,7 @@ func (w *writer) cell(x *cell, parent int) error {
 		return w.fail(x.name, m.Want, shown(x.mask, val), m.Hint)
 	}
 	if !w.wrote(x, dst, at) {
-		return w.fail(x.name, "text without the separator", shown(x.mask, val), "texts for people may be changed with cut: true")
+		return w.fail(x.name, "a text that no separator can be seen in", shown(x.mask, val), "texts for people may be changed with cut: true")
 	}
 	return nil
 }
@@ -147,6 +147,12 @@ func (w *writer) wrote(x *cell, dst []byte, at int) bool {
 				return false
 			}
 			field[i] = '?'
+		}
+		if w.runs(field) {
+			if !x.lossy {
+				return false
+			}
+			field[len(field)-1] = '?'
 		}
 	}
 	if at >= 0 {
@@ -205,7 +211,7 @@ func (w *writer) loop(x *cell, parent int) error {
 		from := len(w.dst)
 		if l.lines {
 			if w.end {
-				w.dst = append(w.dst, w.sep)
+				w.dst = append(w.dst, w.whole...)
 			}
 			w.dst = append(w.dst, w.line...)
 			w.begun, from = false, len(w.dst)

@@ -123,7 +123,7 @@ func (k *compiler) cell(f *Field, prefix string) (cell, error) {
 	if err != nil {
 		return x, err
 	}
-	if none := x.col.AppendNone(nil); k.dialect.split(none) < len(none) || len(none) > 0 && none[0] == '"' {
+	if none := x.col.AppendNone(nil); k.dialect.torn(none) || len(none) > 0 && none[0] == '"' {
 		return x, errors.New("pad: the separator, a quote or a line end")
 	}
 	x.id, err = k.define(protocol.FieldSpec{Name: prefix + f.Name, Title: f.Title, Mask: x.mask})

@@ -88,7 +88,8 @@ func variants(tb testing.TB) []protocol.Codec {
 	for _, quote := range []string{"none", "needed", "always"} {
 		for _, more := range []string{"", "end: true", "last: true", "end: true\nlast: true"} {
 			s := strings.Replace(csv, "quote: needed", "quote: "+quote+"\n"+more, 1)
-			out = append(out, compile(tb, s), compile(tb, strings.Replace(strings.Replace(s, "crlf", "lf", 1), `","`, `"|"`, 1)))
+			out = append(out, compile(tb, s), compile(tb, strings.Replace(strings.Replace(s, "crlf", "lf", 1), `","`, `"|"`, 1)),
+				compile(tb, strings.Replace(s, `","`, `"||"`, 1)), compile(tb, strings.Replace(s, `","`, `"|+|"`, 1)))
 		}
 	}
 	return out
@@ -144,6 +145,73 @@ func TestQuotesLoopsAndTails(t *testing.T) {
 	}
 }
 
+// A separator of several characters ends a field where it first fits. What a
+// field ends with must not be taken for the separator behind it.
+func TestLongSeparators(t *testing.T) {
+	bars, plus := strings.Replace(csv, `","`, `"||"`, 1), strings.Replace(csv, `","`, `"|+|"`, 1)
+	none := strings.Replace(bars, "needed", "none", 1)
+	for _, k := range []struct{ spec, body, want string }{
+		{bars, "T||0||a|b||c", `kind "T" n "0" a "a|b" b "c"`},
+		{bars, "T||0||||c", "error a at 6"},
+		{bars, "T||0|||a||c", `kind "T" n "0" a "|a" b "c"`},
+		{bars, "T||0||a||c|", "error b at 9"}, // would not be what it is if something followed
+		{bars, `T||0||a||"c|"`, `kind "T" n "0" a "a" b "c|"`},
+		{bars, `T||0||"a||b"||c`, `kind "T" n "0" a "a||b" b "c"`},
+		{bars, `T||0||"a|b"||c`, "error a at 6"}, // needs no quotes
+		{bars, `T||0||"a"|c`, "error a at 9"},
+		{bars, "T||0||a|", "error a at 6"},
+		{bars, "T|0", "error kind at 0"},
+		{none, "T||0||a||c|", "error b at 9"},
+		{none, "X||0||a|||||b", "error i[1].b at 13"},
+		{plus, "T|+|0|+|a|b+|+|c|", `kind "T" n "0" a "a|b+" b "c|"`},
+		{plus, "T|+|0|+|a|+|c|+", "error b at 12"},
+		{plus, `T|+|0|+|a|+|"c|+"`, `kind "T" n "0" a "a" b "c|+"`},
+		{plus, "T|+|0|+|\xD6\x7C|+|c", `kind "T" n "0" a "謡" b "c"`},
+		{bars, "T||0||a||\xD6\x7C", `kind "T" n "0" a "a" b "謡"`}, // its second byte is no tail
+	} {
+		c := compile(t, k.spec)
+		wiretest.Laws(t, c, []byte(k.body), true)
+		var rec protocol.Record
+		err := c.Index(protocol.Frame{Body: []byte(k.body)}, &rec)
+		got := strings.Join(wiretest.Lines(&rec), " ")
+		var e *protocol.Error
+		if errors.As(err, &e) {
+			got = "error " + e.Path + " at " + strconv.Itoa(e.Offset)
+		}
+		if got != k.want {
+			t.Errorf("%q: got %s (%v), want %s", k.body, got, err, k.want)
+		}
+	}
+}
+
+// Without quotes a text for people loses what looks like a separator, any other
+// value is refused.
+func TestLongSeparatorsInTexts(t *testing.T) {
+	for _, k := range []struct{ sep, val, want string }{
+		{"||", "a||b", "a?|b"}, {"||", "a|", "a?"}, {"||", "|||", "???"}, {"||", "a|b", "a|b"}, {"||", "|a", "|a"},
+		{"|+|", "|+|", "?+|"}, {"|+|", "a|+", "a|?"}, {"|+|", "a|", "a|"}, {"|", "a|", "a?"},
+	} {
+		for _, cut := range []string{"true", "false"} {
+			c := compile(t, "encoding: gbk\nseparator: '"+k.sep+"'\nheader: [{name: a, type: x, cut: "+cut+"}, {name: b, type: x}]")
+			var rec protocol.Record
+			rec.Reset(c.Layout())
+			rec.PutString(0, -1, k.val)
+			rec.PutString(1, -1, "z")
+			got, err := c.Append(nil, &rec)
+			if cut == "false" && k.val != k.want {
+				var e *protocol.Error
+				if !errors.As(err, &e) || e.Path != "a" {
+					t.Errorf("%q between %q: got %q, %v; want it refused", k.val, k.sep, got, err)
+				}
+				continue
+			}
+			if want := k.want + k.sep + "z"; err != nil || string(got) != want {
+				t.Errorf("%q between %q: got %q, %v; want %q", k.val, k.sep, got, err, want)
+			}
+		}
+	}
+}
+
 func TestAppendReplacesSeparators(t *testing.T) {
 	c := sides(t, "testdata/links/string-delimited.yaml")["reply"]
 	var rec protocol.Record
@@ -175,6 +243,12 @@ func TestSpecRefused(t *testing.T) {
 		{"encoding: gbk", "separator"},
 		{"encoding: gbk\nseparator: '\"'", "separator"},
 		{"encoding: gbk\nseparator: '1'", "separator"},
+		{"encoding: gbk\nseparator: '?'", "separator"},
+		{"encoding: gbk\nseparator: '|1|'", "separator"},
+		{"encoding: gbk\nseparator: '|||||'", "separator"},
+		{"encoding: gbk\nseparator: '|\"|'", "separator"},
+		{"encoding: gbk\nseparator: '、'", "separator"},
+		{"encoding: gbk\nseparator: '||'\nheader: [{name: a, type: x, len: 1, pad: '|'}]", "pad"},
 		{top + "quote: maybe", "quote"},
 		{top + "line: cr", "line"},
 		{top + "last: true", "last"},
@@ -204,8 +278,10 @@ func FuzzDelimited(f *testing.F) {
 		}
 		codecs = append(codecs, s[side])
 	}
-	f.Add(byte(8), []byte("L,2\r\nx,0\r\n\"a,\"\"\",2,p,q\r\nAB  \r\n    "))
+	f.Add(byte(16), []byte("L,2\r\nx,0\r\n\"a,\"\"\",2,p,q\r\nAB  \r\n    "))
 	f.Add(byte(1), []byte("T|0|\xD6\x7C|b|-5"))
+	f.Add(byte(18), []byte("T||0||\xD6\x7C||b|||-5"))
+	f.Add(byte(19), []byte("X|+|0|+|a|+b|+|c|"))
 	f.Fuzz(func(t *testing.T, which byte, body []byte) {
 		wiretest.Laws(t, codecs[int(which)%len(codecs)], body, true)
 	})
@@ -218,7 +294,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 	written := 0
 	rapid.Check(t, func(t *rapid.T) {
 		c := rapid.SampledFrom(all).Draw(t, "codec")
-		val := rapid.StringOfN(rapid.SampledFrom([]rune(`ab,|"张謡 `)), 1, 5, -1)
+		val := rapid.StringOfN(rapid.SampledFrom([]rune(`ab,|+"张謡 `)), 1, 5, -1)
 		var rec protocol.Record
 		rec.Reset(c.Layout())
 		put := func(group int, name, val string) int {

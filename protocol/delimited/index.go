@@ -83,7 +83,7 @@ func shown(m pay.Mask, v []byte) string {
 func (d *dialect) split(b []byte) int {
 	for i := 0; i < len(b); {
 		switch {
-		case b[i] == d.sep || d.line != "" && b[i] == d.line[0]:
+		case b[i] == d.sep && d.here(b[i:]) || d.line != "" && b[i] == d.line[0]:
 			return i
 		case b[i] < 0x80 || d.sep < 0x30:
 			i++
@@ -94,9 +94,42 @@ func (d *dialect) split(b []byte) int {
 	return len(b)
 }
 
+// here reports whether b, which starts as a separator does, starts with one.
+func (d *dialect) here(b []byte) bool {
+	return len(d.whole) == 1 || len(b) >= len(d.whole) && string(b[:len(d.whole)]) == d.whole
+}
+
+// torn reports whether a reader would find another end for the field than the
+// one before the separator behind it.
+func (d *dialect) torn(field []byte) bool { return d.split(field) < len(field) || d.runs(field) }
+
+// runs reports whether the end of a field would be taken for the beginning of
+// the separator behind it.
+func (d *dialect) runs(field []byte) bool {
+	for _, tail := range d.tails {
+		if at := len(field) - len(tail); at >= 0 && string(field[at:]) == tail && d.begins(field, at) {
+			return true
+		}
+	}
+	return false
+}
+
+// begins reports whether a character begins at byte at, which looks like ASCII.
+func (d *dialect) begins(b []byte, at int) bool {
+	i := 0
+	for i < at {
+		if b[i] < 0x80 {
+			i++
+		} else {
+			i += max(1, d.charset.Char(b[i:]))
+		}
+	}
+	return i == at
+}
+
 // special reports whether a field must be quoted.
 func (d *dialect) special(cell []byte) bool {
-	return bytes.IndexByte(cell, '"') >= 0 || d.split(cell) < len(cell)
+	return bytes.IndexByte(cell, '"') >= 0 || d.torn(cell)
 }
 
 // reader walks a body from its start to its end.
@@ -131,7 +164,7 @@ func (c *codec) Index(f protocol.Frame, rec *protocol.Record) error {
 	if err := r.cells(b.cells, -1); err != nil {
 		return err
 	}
-	if r.end && !r.accept(string(c.sep)) || r.last && !r.accept(r.line) || r.at < len(r.body) {
+	if r.end && !r.accept(c.whole) || r.last && !r.accept(r.line) || r.at < len(r.body) {
 		return r.fail("", r.at, "the end of the message", r.inHand(), "there may be more fields than the chosen body has")
 	}
 	return nil
@@ -161,16 +194,22 @@ func (r *reader) more() bool {
 	if !r.begun {
 		return true
 	}
-	if r.at >= len(r.body) || r.body[r.at] != r.sep {
+	if !r.separated() {
 		return false
 	}
-	return !r.end || r.at+1 < len(r.body) && (r.line == "" || r.body[r.at+1] != r.line[0])
+	next := r.at + len(r.whole)
+	return !r.end || next < len(r.body) && (r.line == "" || r.body[next] != r.line[0])
+}
+
+// separated reports whether a separator comes next.
+func (r *reader) separated() bool {
+	return r.at < len(r.body) && r.body[r.at] == r.sep && r.here(r.body[r.at:])
 }
 
 // newline goes to the next line and reports whether there is one.
 func (r *reader) newline() bool {
 	from := r.at
-	if (!r.end || r.accept(string(r.sep))) && r.accept(r.line) && (!r.last || r.at < len(r.body)) {
+	if (!r.end || r.accept(r.whole)) && r.accept(r.line) && (!r.last || r.at < len(r.body)) {
 		r.begun = false
 		return true
 	}
@@ -201,7 +240,7 @@ func (r *reader) cell(x *cell, parent int) error {
 		return r.fail(x.name, r.at, "a separator and a field", r.inHand(), "")
 	}
 	if r.begun {
-		r.at++
+		r.at += len(r.whole)
 	}
 	r.begun = true
 	arena := r.rec.Grow()
@@ -241,6 +280,9 @@ func (r *reader) bare(x *cell, arena []byte) (val []byte, from, size int, err er
 		if i := bytes.IndexByte(wire, '"'); i >= 0 {
 			return nil, 0, 0, r.fail(x.name, from+i, "quotes around a field that holds one", shown(x.mask, wire), "")
 		}
+	}
+	if r.tails != nil && !r.separated() && r.runs(wire) {
+		return nil, 0, 0, r.fail(x.name, from, "a text that does not end as a separator begins", shown(x.mask, wire), "")
 	}
 	if val, err = r.column(x, arena, wire); err != nil {
 		m := err.(*text.Misfit)

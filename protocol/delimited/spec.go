@@ -5,7 +5,8 @@
 // accepts, Append writes back byte for byte: quotes stand where the link says,
 // and nowhere else. An empty field has no value and no node. In GBK a
 // separator such as "|" may look like the second half of a character; it is
-// never taken for one.
+// never taken for one. The first separator that fits ends a field: "a|||b" is "a"
+// and "|b" with "||", so a field may begin but not end like one.
 package delimited
 
 import (
@@ -20,7 +21,7 @@ import (
 // Spec is one direction of a link as its file describes it.
 type Spec struct {
 	Encoding  string  `yaml:"encoding"`  // one of gb18030, gbk, utf-8, ascii
-	Separator string  `yaml:"separator"` // one ASCII character
+	Separator string  `yaml:"separator"` // 1 to 4 ASCII characters, such as | or |+|; no digit, double quote, ? or line end
 	Quote     string  `yaml:"quote"`     // double quotes, doubled inside: one of none (default), needed, always
 	End       bool    `yaml:"end"`       // a separator also follows the last field of a line
 	Line      string  `yaml:"line"`      // what ends a line: one of lf, crlf; empty: there is one line without an end
@@ -122,7 +123,9 @@ const (
 // dialect is how lines are written.
 type dialect struct {
 	charset text.Charset
-	sep     byte
+	sep     byte     // the first character of the separator
+	whole   string   // the separator
+	tails   []string // with any of these at its end a field would run into the separator behind it
 	quote   quoting
 	end     bool
 	line    string // "" for none
@@ -189,13 +192,9 @@ func newDialect(s *Spec) (dialect, error) {
 	if d.charset, ok = text.ParseCharset(s.Encoding); !ok {
 		return d, fmt.Errorf("encoding: want gb18030, gbk, utf-8 or ascii, got %q", s.Encoding)
 	}
-	if len(s.Separator) != 1 || s.Separator[0] >= 0x7F || s.Separator == `"` || s.Separator == "\n" || s.Separator == "\r" {
-		return d, fmt.Errorf("separator: want one ASCII character, got %q", s.Separator)
+	if err := d.separate(s.Separator); err != nil {
+		return d, fmt.Errorf("separator: %w", err)
 	}
-	if ch := s.Separator[0]; ch >= '0' && ch <= '9' {
-		return d, fmt.Errorf("separator: %q stands in values", s.Separator)
-	}
-	d.sep = s.Separator[0]
 	switch s.Quote {
 	case "", "none":
 	case "needed":
@@ -218,6 +217,33 @@ func newDialect(s *Spec) (dialect, error) {
 		return d, errors.New("last: needs line")
 	}
 	return d, nil
+}
+
+// maxSeparator is the most characters of a separator.
+const maxSeparator = 4
+
+// separate sets the separator.
+func (d *dialect) separate(sep string) error {
+	if len(sep) < 1 || len(sep) > maxSeparator {
+		return fmt.Errorf("want 1 to %d ASCII characters, got %q", maxSeparator, sep)
+	}
+	for i := range len(sep) {
+		switch ch := sep[i]; {
+		case ch >= 0x7F || ch == '"' || ch == '\n' || ch == '\r':
+			return fmt.Errorf("want 1 to %d ASCII characters, got %q", maxSeparator, sep)
+		case ch >= '0' && ch <= '9':
+			return fmt.Errorf("%q stands in values", sep)
+		case ch == '?':
+			return fmt.Errorf("%q stands for what a text may not hold", sep)
+		}
+	}
+	d.sep, d.whole = sep[0], sep
+	for n := 1; n < len(sep); n++ {
+		if sep[n:] == sep[:len(sep)-n] {
+			d.tails = append(d.tails, sep[:n])
+		}
+	}
+	return nil
 }
 
 func known(header []cell, name string) (uint16, error) {
