@@ -17,6 +17,7 @@ test: deps
 	$(GO) test -race ./...
 	$(GO) test -tags odbc -run ODBC ./adapters/sql
 	$(GO) test ./cmd/internal/sim -run '^TestSim$$' -sim.n=300
+	cd testdata/bench && $(GO) vet ./... && $(GO) test ./centre
 
 deps:
 	@.ci/deps

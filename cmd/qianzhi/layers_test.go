@@ -31,7 +31,7 @@ var edges = map[string]string{
 	"gateway/calendar":            "gateway/pay",
 	"gateway/limit":               "",
 	"gateway/http":                "protocol protocol/gm gateway/limit",
-	"gateway/tcp":                 "protocol protocol/gm gateway/limit",
+	"gateway/tcp":                 "protocol protocol/gm protocol/transport gateway/limit",
 	"gateway/journal":             "gateway/pay protocol/gm",
 	"gateway/journal/sqlite":      "gateway/journal gateway/pay",
 	"gateway/journal/postgres":    "gateway/journal gateway/pay",
@@ -50,7 +50,7 @@ var edges = map[string]string{
 	"protocol/secure":             "protocol protocol/gm gateway/pay",
 	"protocol/spec": "protocol protocol/frame protocol/iso8583 protocol/fixed protocol/delimited protocol/fml protocol/markup " +
 		"protocol/text protocol/secure gateway/pay conf",
-	"adapters/link":          "gateway/pay protocol protocol/gm",
+	"adapters/link":          "gateway/pay protocol protocol/gm protocol/transport",
 	"adapters/mis":           "gateway/pay protocol adapters/link protocol/secure",
 	"adapters/socket":        "gateway/pay protocol adapters/link protocol/secure",
 	"adapters/soap":          "gateway/pay protocol adapters/link protocol/secure",

@@ -37,77 +37,92 @@ const faultHelp = "故障规则为 条件:故障, 可重复, 先符合者为准�
 // maxTerminals is how many terminals may be signed on to a simulated host.
 const maxTerminals = 10000
 
+// simHost is a simulated host: what it is, where it listens and how it errs.
+type simHost struct {
+	name                                     string
+	customers                                int
+	link, listen, book, replyTo, replyListen string
+	keys, faults                             []string
+	scan                                     purse
+	promises                                 peer.Promises
+}
+
 func simHostCommand(name, short string, customers int) *cobra.Command {
-	var link, listen, book, replyTo, replyListen string
-	var keys, faults []string
-	var scan purse
-	promises := peer.Promises{Dedupe: true, Status: true}
+	o := simHost{name: name, customers: customers}
 	c := &cobra.Command{
 		Use:     name,
 		Short:   short,
 		Long:    short + "。\n" + faultHelp,
 		Example: "  qianzhi sim " + name + " --link bank-fixed --listen 127.0.0.1:7100 --fault pay,every=10:late=40s --fault query:cut",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			script, err := peer.ParseScript(faults)
-			if err != nil {
-				return fmt.Errorf("--fault: %w", err)
-			}
-			l, d, err := assemble(link, keys, maxTerminals)
-			if err != nil {
-				return err
-			}
-			ln, err := net.Listen("tcp", listen)
-			if err != nil {
-				return err
-			}
-			notes := &notes{out: cmd.OutOrStdout()}
-			notes.line(fmt.Sprintf("%s 在 %s 应答链路 %s", name, ln.Addr(), l.ID))
-			if customers > 0 {
-				notes.line(fmt.Sprintf("用户 %s 至 %s, 各欠 301.50 元", peer.Account(0), peer.Account(customers-1)))
-			}
-			books, err := openBook(book)
-			if err != nil {
-				return err
-			}
-			promises.Booked = books.add
-			h := &peer.Host{Dialect: d, Script: script, Now: time.Now, Pause: peer.Wait, Note: notes.line}
-			ledger := peer.NewLedger(customers, promises)
-			switch h.Handler = ledger; name {
-			case "card":
-				h.Handler = peer.NewMeters(promises)
-			case "wallet":
-				if h.Handler, err = scan.wallet(cmd.Context(), ledger, keys, notes.line); err != nil {
-					return err
-				}
-			}
-			if h.Replies, err = line(cmd.Context(), replyTo, replyListen, "应答", notes.line); err != nil {
-				return err
-			}
-			if l.Transport == "http" {
-				return errors.Join(h.ServeWeb(cmd.Context(), ln, l), books.close())
-			}
-			return errors.Join(h.Serve(cmd.Context(), ln), books.close())
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := c.Flags()
-	f.StringVar(&link, "link", "", "链路文件, 或随附链路的名字 (必需)")
-	f.StringVar(&listen, "listen", "127.0.0.1:0", "监听地址")
-	f.StringVar(&replyTo, "reply-to", "", "应答走另一条连接: 连接此地址发应答")
-	f.StringVar(&replyListen, "reply-listen", "", "应答走另一条连接: 在此地址等对方来连接")
-	f.StringArrayVar(&keys, "key", nil, "链路角色的密钥 角色=文件, 可重复")
-	f.StringArrayVar(&faults, "fault", nil, "故障规则, 可重复")
-	f.BoolVar(&promises.Dedupe, "dedupe", true, "同一流水只生效一次, 重发答同样结果")
-	f.BoolVar(&promises.Status, "status", true, "应答按流水的结果查询")
-	f.StringVar(&book, "book", "", "每次记账追加一行 JSON 到这个文件")
+	f.StringVar(&o.link, "link", "", "链路文件, 或随附链路的名字 (必需)")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "监听地址")
+	f.StringVar(&o.replyTo, "reply-to", "", "应答走另一条连接: 连接此地址发应答")
+	f.StringVar(&o.replyListen, "reply-listen", "", "应答走另一条连接: 在此地址等对方来连接")
+	f.StringArrayVar(&o.keys, "key", nil, "链路角色的密钥 角色=文件, 可重复")
+	f.StringArrayVar(&o.faults, "fault", nil, "故障规则, 可重复")
+	f.BoolVar(&o.promises.Dedupe, "dedupe", true, "同一流水只生效一次, 重发答同样结果")
+	f.BoolVar(&o.promises.Status, "status", true, "应答按流水的结果查询")
+	f.StringVar(&o.book, "book", "", "每次记账追加一行 JSON 到这个文件")
 	if customers > 0 {
-		f.IntVar(&customers, "customers", customers, "用户数")
+		f.IntVar(&o.customers, "customers", customers, "用户数")
 	}
 	if name == "wallet" {
-		scan.flags(f)
+		o.scan.flags(f)
 	}
 	require(c, "link")
 	return c
+}
+
+func (o *simHost) run(cmd *cobra.Command) error {
+	script, err := peer.ParseScript(o.faults)
+	if err != nil {
+		return fmt.Errorf("--fault: %w", err)
+	}
+	l, d, err := assemble(o.link, o.keys, maxTerminals)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return err
+	}
+	notes := &notes{out: cmd.OutOrStdout()}
+	notes.line(fmt.Sprintf("%s 在 %s 应答链路 %s", o.name, ln.Addr(), l.ID))
+	if o.customers > 0 {
+		notes.line(fmt.Sprintf("用户 %s 至 %s, 各欠 301.50 元", peer.Account(0), peer.Account(o.customers-1)))
+	}
+	books, err := openBook(o.book)
+	if err != nil {
+		return err
+	}
+	o.promises.Booked = books.add
+	h := &peer.Host{Dialect: d, Script: script, Now: time.Now, Pause: peer.Wait, Note: notes.line}
+	if h.Handler, err = o.handler(cmd, notes.line); err != nil {
+		return err
+	}
+	if h.Replies, err = line(cmd.Context(), o.replyTo, o.replyListen, "应答", notes.line); err != nil {
+		return err
+	}
+	if l.Transport == "http" {
+		return errors.Join(h.ServeWeb(cmd.Context(), ln, l), books.close())
+	}
+	return errors.Join(h.Serve(cmd.Context(), ln), books.close())
+}
+
+// handler is the ledger behind the host.
+func (o *simHost) handler(cmd *cobra.Command, note func(string)) (peer.Handler, error) {
+	ledger := peer.NewLedger(o.customers, o.promises)
+	switch o.name {
+	case "card":
+		return peer.NewMeters(o.promises), nil
+	case "wallet":
+		return o.scan.wallet(cmd.Context(), ledger, o.keys, note)
+	}
+	return ledger, nil
 }
 
 // book is a file with one line for each change of a simulated host's books.

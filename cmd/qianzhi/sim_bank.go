@@ -26,7 +26,8 @@ func simBankCommand() *cobra.Command {
 		Short: "模拟银行或终端: 按脚本逐条发报文并核对应答",
 		Long: "按脚本逐条发报文并等候应答; 没有脚本时, 链路的每种操作各发一条示例。\n" +
 			"脚本每行一条: 操作 名=值...。名: account、amount(元)、serial、date、original、bill(应收标识:年月:元, 可重复)、\n" +
-			"fault(bad-seal、garbage、half-char、cut、duplicate、trickle)、expect(结论或码; none 为没有可信的应答)及任一业务字段。\n" +
+			"fault(bad-seal、garbage、half-char、cut、duplicate、trickle、slow=时间(发到一半停顿)、late=时间(晚读应答))、\n" +
+			"expect(结论或码; none 为没有可信的应答)及任一业务字段。\n" +
 			"serial=last 与 original=last 指上一笔缴费; # 之后为注释。\n" +
 			"--listen 用于由前置来连接的银行, --reply-to 与 --reply-listen 用于请求与应答分走两条连接的银行。\n退出码: 0 全如预期, 1 有不符, 2 用法或配置有误。",
 		Example: "  qianzhi sim bank --link bank-fixed --to 127.0.0.1:7002\n  qianzhi sim bank --link my-bank.yaml --to 127.0.0.1:7002 --script day.txt\n\n" +

@@ -198,6 +198,7 @@ func TestEveryOrderNeedsItsRight(t *testing.T) {
 	}{
 		{"GET", "/v1/status", nil, "zhang li he qin"},
 		{"POST", "/v1/day/cut", m{"day": "20261126", "reason": "节日"}, "li"},
+		{"POST", "/v1/day/settle", m{"day": "20261124", "reason": "补结算"}, "li"},
 		{"POST", "/v1/recon/run", m{"day": "20261124", "reason": "重跑"}, "li"},
 		{"POST", "/v1/recon/apply", m{"day": "20261124", "channel": "B1", "item": "3f2a"}, "li"},
 		{"GET", "/v1/acts?day=20261125", nil, "qin"},
@@ -226,7 +227,7 @@ func TestEveryOrderNeedsItsRight(t *testing.T) {
 
 // TestListOfOrders fails when an order is added that the test above leaves out.
 func TestListOfOrders(t *testing.T) {
-	if n := len((&Server{o: Options{Users: new(access.Directory)}}).orders()); n != 7 {
+	if n := len((&Server{o: Options{Users: new(access.Directory)}}).orders()); n != 8 {
 		t.Errorf("%d orders: give the new ones in TestEveryOrderNeedsItsRight too", n)
 	}
 }

@@ -20,6 +20,7 @@ type codec struct {
 	first            manner // of the message type
 	form             bitmapForm
 	hexMap           bool
+	hex              *hexCase
 	ops              [2][64]op  // by map, then by bit
 	sets             []fieldSet // by layout id: the field it belongs to, none for the message type
 	reading, writing plans
@@ -174,6 +175,9 @@ func (c *compiler) top(out *codec) error {
 	}
 	out.mti = *mti
 	out.first = compileOp(mti, 0).manner
+	if out.hex, err = parseCase(c.spec.Hex); err != nil {
+		return err
+	}
 	switch c.spec.Bitmap.Code {
 	case "", "binary":
 	case "hex":

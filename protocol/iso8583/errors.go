@@ -73,7 +73,7 @@ func (f *field) want() string {
 	case formSigned:
 		unit = "digits after C or D"
 	case formHex:
-		unit = "bytes in upper-case hex"
+		unit = "bytes in " + f.hex.String()
 	}
 	if f.fixed {
 		return fmt.Sprintf("%d %s", f.len, unit)

@@ -42,6 +42,7 @@ type field struct {
 	odd    text.Odd
 	set    *text.Set
 	char   text.Charset
+	hex    *hexCase // of formHex
 	prefix prefix
 	parts  *parts
 	group  *group
@@ -139,11 +140,8 @@ func (f *field) compileType(d *Field, s *Spec) error {
 		f.form, f.class = formText, map[string]class{"a": classA, "an": classAN, "ans": classANS}[d.Type]
 		f.right = d.Align == "right"
 	case "b":
-		f.form = formRaw
-		if code == "hex" {
-			f.form = formHex
-		} else if code != "" && code != "binary" {
-			return fmt.Errorf("code: want binary or hex, got %q", code)
+		if err := f.compileBytes(d, s); err != nil {
+			return err
 		}
 	case "":
 	default:
@@ -158,6 +156,19 @@ func (f *field) compileType(d *Field, s *Spec) error {
 		return errors.New("pad: for bcd only")
 	}
 	return nil
+}
+
+func (f *field) compileBytes(d *Field, s *Spec) (err error) {
+	f.form = formRaw
+	switch d.Code {
+	case "", "binary":
+	case "hex":
+		f.form = formHex
+		f.hex, err = parseCase(s.Hex)
+	default:
+		err = fmt.Errorf("code: want binary or hex, got %q", d.Code)
+	}
+	return err
 }
 
 func (f *field) compileDigits(d *Field, packed bool) {

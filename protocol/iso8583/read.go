@@ -159,48 +159,29 @@ func (c *codec) half(r *reader) (v uint64, ok bool) {
 		return 0, false
 	}
 	raw := r.b[r.at : r.at+size]
-	if !c.hexMap {
+	switch {
+	case !c.hexMap:
 		v, ok = binary.BigEndian.Uint64(raw), true
-	} else if v, ok = text.ReadHex(raw); !ok {
-		return 0, false
+	case c.hex == upperHex:
+		v, ok = text.ReadHex(raw)
+	default:
+		var b [8]byte
+		ok = c.hex.read(b[:], raw)
+		v = binary.BigEndian.Uint64(b[:])
 	}
-	r.at += size
+	if ok {
+		r.at += size
+	}
 	return v, ok
-}
-
-// unhex reads upper-case hex only, since nothing else is written back.
-func unhex(dst, src []byte) bool {
-	var bad byte
-	for i := 0; i < len(dst) && 2*i+1 < len(src); i++ {
-		hi, lo := fromHex[src[2*i]], fromHex[src[2*i+1]]
-		bad |= hi | lo
-		dst[i] = hi<<4 | lo&15
-	}
-	return bad < 16 && len(src) == 2*len(dst)
-}
-
-const hexDigits = "0123456789ABCDEF"
-
-// fromHex holds the number of a digit, 255 of what is none.
-var fromHex = newHex()
-
-func newHex() (t [256]byte) {
-	for c := range t {
-		t[c] = 255
-	}
-	for n, c := range hexDigits {
-		t[c] = byte(n)
-	}
-	return t
 }
 
 func (c *codec) badMap(r *reader) error {
 	if !c.hexMap {
 		return headerError("bitmap", r.at, "a map of 8 bytes", fmt.Sprintf("%d bytes left", len(r.b)-r.at), "")
 	}
-	const want = "a map of 16 hex characters in upper case"
+	want := "a map of 16 characters in " + c.hex.String()
 	for i, x := range r.b[r.at:min(r.at+16, len(r.b))] {
-		if fromHex[x] > 15 {
+		if c.hex.value[x] > 15 {
 			return headerError("bitmap", r.at+i, want, "bytes "+protocol.Hex(r.b[r.at+i:], 4), "the map may be binary")
 		}
 	}
@@ -329,7 +310,7 @@ func (r *reader) value(f *field, raw []byte, from, units, parent int) error {
 	case formHex:
 		at := len(arena)
 		arena = append(arena, raw[:units]...)
-		ok = unhex(arena[at:], raw)
+		ok = f.hex.read(arena[at:], raw)
 	case formSigned:
 		arena, pad, ok = f.readSigned(arena, raw, units)
 	}
@@ -391,5 +372,5 @@ func (r *reader) keepPad(f *field, raw []byte, from int, pad byte) error {
 		return fieldError(f.name, at, fmt.Sprintf("a free nibble of %X", f.odd.Pad), fmt.Sprintf("%X", pad),
 			"the value may be aligned to the other side; any_pad accepts other nibbles")
 	}
-	return r.put(append(r.arena, hexDigits[pad]), &field{id: f.pad, name: f.name}, at, 1, -1)
+	return r.put(append(r.arena, upperDigits[pad]), &field{id: f.pad, name: f.name}, at, 1, -1)
 }

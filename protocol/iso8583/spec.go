@@ -14,6 +14,7 @@ type Spec struct {
 	Bitmap   Bitmap    `yaml:"bitmap"`   // the map of fields present
 	Digits   string    `yaml:"digits"`   // default code of types n, z and x: one of bcd (default), ascii
 	Length   string    `yaml:"length"`   // default code of length prefixes: one of bcd (default), ascii, binary
+	Hex      string    `yaml:"hex"`      // digits of maps and values in code hex: one of upper (default), lower, any (both are read, upper is written; only then may a message read be written back in other bytes)
 	Charset  string    `yaml:"charset"`  // of type ans: one of gb18030 (default), gbk, utf-8, ascii
 	Fields   []Field   `yaml:"fields"`   // by bit
 	Messages []Message `yaml:"messages"` // which fields a message type must and must not carry

@@ -36,6 +36,7 @@ func TestSpecErrors(t *testing.T) {
 		{`mti: ebcdic`, "mti: code: want bcd or ascii"},
 		{`bitmap: {code: text}`, "bitmap.code"},
 		{`bitmap: {form: "192"}`, "bitmap.form"},
+		{`hex: mixed`, "hex: want upper, lower or any"},
 		{`charset: big5`, "charset"},
 		{`fields: [{name: "1", type: n, len: 3}]`, "no bit of the map"},
 		{`fields: [{name: "65", type: n, len: 3}]`, "no bit of the map"},

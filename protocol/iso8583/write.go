@@ -124,17 +124,15 @@ func (w *writer) described(f *field) error {
 
 // appendHalf writes one map of 64 bits.
 func (c *codec) appendHalf(dst []byte, v uint64) []byte {
-	if !c.hexMap {
+	switch {
+	case !c.hexMap:
 		return binary.BigEndian.AppendUint64(dst, v)
+	case c.hex == lowerHex:
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], v)
+		return c.hex.append(dst, b[:])
 	}
 	return text.AppendHex(dst, v)
-}
-
-func appendHex(dst, b []byte) []byte {
-	for _, c := range b {
-		dst = append(dst, hexDigits[c>>4], hexDigits[c&15])
-	}
-	return dst
 }
 
 // find returns the node of a value at the top, -1 when absent. Most records
@@ -221,7 +219,7 @@ func (w *writer) value(dst []byte, f *field, i int) (out []byte, units int, err 
 	case formRaw:
 		dst = append(dst, val...)
 	case formHex:
-		dst = appendHex(dst, val)
+		dst = f.hex.append(dst, val)
 	case formSigned:
 		dst, units, ok = f.appendSigned(dst, val)
 	}
@@ -272,7 +270,7 @@ func (w *writer) padOf(f *field, from, n int) (byte, error) {
 	}
 	val := w.rec.Value(i)
 	var pad [1]byte
-	if n&1 == 0 || len(val) != 1 || !unhex(pad[:], []byte{'0', val[0]}) || pad[0] == f.odd.Pad {
+	if n&1 == 0 || len(val) != 1 || !upperHex.read(pad[:], []byte{'0', val[0]}) || pad[0] == f.odd.Pad {
 		return 0, fieldError(f.name+".pad", -1, "a nibble other than the usual one, where one is free", "another value", "")
 	}
 	if !f.odd.Right {

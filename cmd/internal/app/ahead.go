@@ -34,6 +34,9 @@ func (h *ahead) plan(now time.Time, every time.Duration) {
 // lookAhead compares the running day of all channels.
 func (a *App) lookAhead(ctx context.Context) {
 	defer func() { a.ahead.plan(a.plan.now(), a.plan.Config.Reconcile.Ahead) }()
+	// It may not keep the cut or the night waiting.
+	ctx, cancel := context.WithTimeout(ctx, a.plan.Config.Reconcile.Ahead/2)
+	defer cancel()
 	root, day := filepath.Join(a.plan.Config.Reports(), aheadDir), a.journal.Day()
 	for _, c := range a.channels {
 		if err := a.compare(ctx, root, c, day); err != nil {

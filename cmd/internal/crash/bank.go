@@ -37,6 +37,7 @@ type tale struct {
 	waits []string // what banks still waited for when they gave up
 
 	centre *centre
+	meter  *meter
 }
 
 func (t *tale) wait(format string, a ...any) {
@@ -94,7 +95,7 @@ func newBank(dir string, c *app.Config, t *tale) (*bank, error) {
 		if link.Transport == "http" {
 			open = func(int) (load.Client, error) { return peer.NewWeb(d, link, l.Listen) }
 		}
-		b.links = append(b.links, load.Link{ID: l.ID, Open: open, Style: style(l.ID), NoSignOn: l.ID == "http"})
+		b.links = append(b.links, load.Link{ID: l.ID, Open: open, Style: style(l.ID), NoSignOn: l.ID == "http" || l.ID == "kiosk"})
 	}
 	return b, nil
 }
@@ -102,12 +103,17 @@ func newBank(dir string, c *app.Config, t *tale) (*bank, error) {
 // prefixes are the links that are played, with what their serials begin with: a
 // bank gives a number once, whatever link it goes over. Terminals count anew:
 // theirs is the beginning of the terminal number.
-var prefixes = map[string]string{"pos": "6012", "kiosk-pos": "6013", "public": "6014", "fixed": "1", "http": "9"}
+var prefixes = map[string]string{"pos": "6012", "kiosk-pos": "6013", "public": "6014", "kiosk": "K", "fixed": "1", "http": "9"}
 
 // style writes what differs between the links.
 func style(link string) load.Style {
 	return func(worker int, serial uint64, req *pay.Request) {
 		now := time.Now()
+		if link == "kiosk" {
+			req.Ref.Serial, req.Day = fmt.Sprintf("%06d", serial), pay.DayOf(now)
+			req.More = []pay.Field{{ID: pay.FTerminal, Val: fmt.Sprintf("K%07d", worker+1)}, {ID: pay.FSenderTime, Val: now.Format("150405")}}
+			return
+		}
 		if len(prefixes[link]) == 4 {
 			req.Ref.Serial = fmt.Sprintf("%06d", serial)
 			req.More = []pay.Field{{ID: pay.FTerminal, Val: fmt.Sprintf("%s%04d", prefixes[link], worker+1)}, {ID: pay.FMerchant, Val: "301051249000001"},
@@ -166,12 +172,7 @@ func (p *player) play(work, all context.Context) {
 		}
 		c := p.customers[0]
 		p.customers = p.customers[1:]
-		req := p.request(pay.Pay)
-		req.Account, req.Bills = c.Account, c.Bills
-		for _, b := range c.Bills {
-			req.Amount += b.Amount
-		}
-		p.try(all, p.pay(req))
+		p.try(all, p.pay(p.sale(c)))
 	}
 	for len(p.aside) > 0 && all.Err() == nil {
 		next := p.aside[0]
@@ -192,6 +193,24 @@ func (p *player) try(ctx context.Context, t task) {
 	}
 }
 
+// sale is a payment of all that a customer owes; at the kiosk it is energy for a
+// meter card every second time.
+func (p *player) sale(c mis.Customer) *pay.Request {
+	op := pay.Pay
+	if p.link.ID == "kiosk" && p.r.IntN(2) == 0 {
+		op = pay.CardPay
+	}
+	req := p.request(op)
+	req.Account, req.Bills = c.Account, c.Bills
+	for _, b := range c.Bills {
+		req.Amount += b.Amount
+	}
+	if op == pay.CardPay {
+		req.Bills, req.More = nil, append(req.More, pay.Field{ID: pay.FPurchaseCount, Val: "0"})
+	}
+	return req
+}
+
 // pay makes the task of one payment, and of what follows when it is approved:
 // a repeat, a reversal, or nothing.
 func (p *player) pay(req *pay.Request) task {
@@ -209,10 +228,12 @@ func (p *player) pay(req *pay.Request) task {
 		if rep.Verdict != pay.Approved {
 			return true
 		}
-		switch p.r.IntN(4) {
-		case 0:
+		switch n := p.r.IntN(4); {
+		case n == 0:
 			p.try(ctx, p.again(k, req, rep))
-		case 1, 2:
+		case n == 1 && req.Op == pay.CardPay:
+			p.try(ctx, p.write(k, req))
+		case n < 3:
 			p.try(ctx, p.undo(k, p.reversal(req)))
 		}
 		return true

@@ -89,7 +89,7 @@ func (b *books) read(ctx context.Context, a *app.App) error {
 }
 
 func (t *tale) judge(b *books, sum *Summary, say func(string, ...any)) {
-	sum.Payments = len(b.entries)
+	sum.Payments, sum.Sold = len(b.entries), t.meter.count()
 	for _, w := range t.wrong {
 		sum.Lost++
 		say("%s", w)
@@ -122,6 +122,10 @@ func (t *tale) judge(b *books, sum *Summary, say func(string, ...any)) {
 		sum.Doubled++
 		say("charge %s was sent twice", k)
 	}
+	for _, k := range t.meter.doubled {
+		sum.Doubled++
+		say("sale %s was sent twice", k)
+	}
 	for serial, n := range b.effects {
 		if n > 1 {
 			sum.Doubled++
@@ -150,7 +154,7 @@ func (t *tale) effects(b *books, e *pay.Entry) int {
 	for _, host := range []struct {
 		kind pay.LegKind
 		n    int
-	}{{pay.LegPost, b.effects[e.ID.Serial(1)]}, {pay.LegCharge, t.centre.of(e.ID.Serial(1))}} {
+	}{{pay.LegPost, b.effects[e.ID.Serial(1)]}, {pay.LegCharge, t.centre.of(e.ID.Serial(1))}, {pay.LegCard, t.meter.of(e.ID.Serial(1))}} {
 		switch {
 		case !has(e, host.kind):
 		case n >= 0 && n != host.n:

@@ -43,13 +43,16 @@ type Summary struct {
 	Open     int  `json:"open"`    // payments without a decision when all is quiet
 	Declined int  `json:"declined"`
 	Reversed int  `json:"reversed"`
+	Sold     int  `json:"sold"`     // purchases for a meter card that count at the card-meter system
 	Payments int  `json:"payments"` // in the journal
 	Dedupe   bool `json:"dedupe"`
 	MS       int  `json:"ready_ms"` // longest time from a start to the first open door
 }
 
 // OK reports whether nothing went wrong.
-func (s *Summary) OK() bool { return s.Lost == 0 && s.Doubled == 0 && s.Open == 0 && s.Acked > 0 }
+func (s *Summary) OK() bool {
+	return s.Lost == 0 && s.Doubled == 0 && s.Open == 0 && s.Acked > 0 && s.Sold > 0
+}
 
 // lastLife is how long banks ask for their last answers.
 const lastLife = time.Minute
@@ -73,10 +76,10 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tale{told: map[string]*fate{}, centre: &centre{effects: map[string]int{}}}
+	t := &tale{told: map[string]*fate{}, centre: &centre{effects: map[string]int{}}, meter: &meter{effects: map[string]int{}}}
 	outlive, end := context.WithCancel(ctx)
 	defer end()
-	if err := t.centre.open(outlive, dir, c); err != nil {
+	if err := errors.Join(t.centre.open(outlive, dir, c), t.meter.open(outlive, c)); err != nil {
 		return nil, err
 	}
 	bank, err := newBank(dir, c, t)

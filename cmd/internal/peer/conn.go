@@ -4,6 +4,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,8 @@ type Conn struct {
 	rec     *protocol.Record
 	buf     []byte
 
+	Pause func(ctx context.Context, d time.Duration) error // of slow requests and answers read late; Wait unless set
+
 	once    bool // a connection carries one request and its reply
 	endless bool // shutting down our side ends the request
 }
@@ -41,7 +44,7 @@ func Dial(d *protocol.Dialect, addr string) *Conn { return Join(d, DialLine(addr
 
 // Join builds a client of a line. With replies, replies arrive on another one.
 func Join(d *protocol.Dialect, to, replies *Line) *Conn {
-	return &Conn{d: d, to: to, replies: replies, rec: new(protocol.Record)}
+	return &Conn{d: d, to: to, replies: replies, rec: new(protocol.Record), Pause: Wait}
 }
 
 // DialOnce builds a client that opens a connection for each request and reads
@@ -93,17 +96,21 @@ var ErrClosed = errors.New("closed without a reply")
 
 // Do sends one request and waits for its reply.
 func (c *Conn) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply, error) {
+	return c.Meet(ctx, req, Trouble{Fault: fault})
+}
+
+// Meet is Do with a fault that may take time.
+func (c *Conn) Meet(ctx context.Context, req *pay.Request, t Trouble) (pay.Reply, error) {
 	f, msg, err := c.d.AppendRequest(req, c.rec, time.Now())
 	if err != nil {
 		return pay.Reply{}, err
 	}
-	fault.body(f.Body)
+	t.Fault.body(f.Body)
 	out, err := c.d.Request.Framer.Append(nil, f)
 	if err != nil {
 		return pay.Reply{}, err
 	}
-	pieces, last := fault.wire(out)
-	in, err := c.exchange(ctx, pieces, last)
+	in, err := c.exchange(ctx, out, t)
 	if err != nil {
 		return pay.Reply{}, errors.Join(err, c.Close())
 	}
@@ -117,19 +124,18 @@ func (c *Conn) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply
 	return rep, err
 }
 
-// exchange writes a message in pieces and reads one reply; last is true when
-// the connection ends with the message.
-func (c *Conn) exchange(ctx context.Context, pieces [][]byte, last bool) (protocol.Frame, error) {
+// exchange writes a message as its fault has it leave, and reads one reply.
+func (c *Conn) exchange(ctx context.Context, out []byte, t Trouble) (protocol.Frame, error) {
 	if err := c.open(ctx); err != nil {
 		return protocol.Frame{}, err
 	}
-	for _, out := range pieces {
-		if _, err := c.nc.Write(out); err != nil {
+	if last, err := c.send(ctx, out, t); last || err != nil {
+		return protocol.Frame{}, cmp.Or(err, ErrClosed)
+	}
+	if t.Fault == Late {
+		if err := c.Pause(ctx, t.For); err != nil {
 			return protocol.Frame{}, err
 		}
-	}
-	if last {
-		return protocol.Frame{}, ErrClosed
 	}
 	if c.once {
 		return c.single()
@@ -154,6 +160,27 @@ func (c *Conn) exchange(ctx context.Context, pieces [][]byte, last bool) (protoc
 		}
 		c.buf = append(c.buf, chunk[:n]...)
 	}
+}
+
+// send writes a message; last is true when the connection ends with it.
+func (c *Conn) send(ctx context.Context, out []byte, t Trouble) (last bool, err error) {
+	pieces, last := t.Fault.wire(out)
+	if t.Fault == Slow {
+		half := len(out) / 2
+		if _, err := c.nc.Write(out[:half]); err != nil {
+			return last, err
+		}
+		if err := c.Pause(ctx, t.For); err != nil {
+			return last, err
+		}
+		pieces = [][]byte{out[half:]}
+	}
+	for _, p := range pieces {
+		if _, err := c.nc.Write(p); err != nil {
+			return last, err
+		}
+	}
+	return last, nil
 }
 
 // maxSingle bounds a reply that the connection's end ends.

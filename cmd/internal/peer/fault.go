@@ -25,8 +25,8 @@ const (
 	Cut             // the connection closes in the middle of the message
 	Duplicate       // the message is sent twice, in one packet
 	Trickle         // a byte at a time
-	Slow            // the request is acted on late
-	Late            // the request is acted on at once, the answer leaves late
+	Slow            // the request is acted on late; by a sender: its second half leaves late
+	Late            // the request is acted on at once, the answer leaves late; by a sender: the answer is read late
 	Joined          // the answer waits for the next one and leaves in one packet with it
 	Silence         // the request is acted on, the answer is not sent
 	Decline         // the request is refused, nothing is done
@@ -52,6 +52,9 @@ func ParseFault(name string) (Fault, bool) {
 
 // OfBytes reports whether a sender can do it to a message of its own.
 func (f Fault) OfBytes() bool { return f <= Trickle }
+
+// BySender reports whether a sender can do it to an exchange of its own.
+func (f Fault) BySender() bool { return f.OfBytes() || f == Slow || f == Late }
 
 // body changes a body before it is framed.
 func (f Fault) body(b []byte) {

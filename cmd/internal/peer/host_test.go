@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -315,9 +316,60 @@ query account=0512000007 fault=cut expect=none
 	if wrong, err := b.Play(t.Context(), steps); wrong != 1 || err != nil {
 		t.Errorf("%d wrong, want the last one, %v\n%s", wrong, err, strings.Join(lines, "\n"))
 	}
-	for _, bad := range []string{"fly", "pay amount=x", "pay x", "pay moon=1", "pay fault=late", "pay bill=1", "pay date=1"} {
+	for _, bad := range []string{"fly", "pay amount=x", "pay x", "pay moon=1", "pay fault=late", "pay fault=late=x", "pay fault=cut=5s", "pay fault=joined", "pay fault=silence", "pay bill=1", "pay date=1"} {
 		if _, err := ParseSteps(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// A bank sends the second half of a request late, or reads its answer late.
+func TestSendersTakeTheirTime(t *testing.T) {
+	c := &clock{noted: make(chan string, 10)}
+	addr, ledger := host(t, "bank-fixed", c)
+	conn := Dial(end(t, "bank-fixed"), addr)
+	defer conn.Close()
+	charged := func() int {
+		ledger.mu.Lock()
+		defer ledger.mu.Unlock()
+		return len(ledger.payments)
+	}
+	b := &Bank{Client: conn, Now: time.Now, Timeout: 5 * time.Second, Note: func(line string) { t.Log(line) }}
+	for i, k := range []struct {
+		text string
+		meet func() // while the bank waits
+	}{
+		{"slow=9s", func() {
+			if n := charged(); n != 0 {
+				t.Errorf("%d payments before the request was whole", n)
+			}
+		}},
+		{"late=90s", func() {
+			<-c.noted // the first answer
+			<-c.noted // there is an answer while nobody reads
+		}},
+	} {
+		var waited []time.Duration
+		conn.Pause = func(_ context.Context, d time.Duration) error {
+			waited = append(waited, d)
+			k.meet()
+			return nil
+		}
+		steps, err := ParseSteps(strings.NewReader(fmt.Sprintf("pay account=051200000%d amount=301.50 expect=ok fault=%s", i+1, k.text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wrong, err := b.Play(t.Context(), steps); wrong != 0 || err != nil {
+			t.Errorf("%s: %d wrong, %v", k.text, wrong, err)
+		}
+		if len(waited) != 1 || waited[0] != steps[0].Trouble.For || charged() != i+1 {
+			t.Errorf("%s: waited %v, %d payments", k.text, waited, charged())
+		}
+	}
+	conn.Pause = func(ctx context.Context, _ time.Duration) error { return context.Canceled }
+	for _, f := range []Fault{Slow, Late} {
+		if _, err := conn.Meet(t.Context(), purchase("9"), Trouble{Fault: f, For: time.Second}); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: stopped while it waited: %v", f, err)
 		}
 	}
 }

@@ -192,6 +192,18 @@ func TestWebHost(t *testing.T) {
 			t.Errorf("%s: %v, %v", fault, rep, err)
 		}
 	}
+	waited := 0
+	web.Pause = func(ctx context.Context, d time.Duration) error { waited++; return ctx.Err() }
+	for _, f := range []Fault{Slow, Late} {
+		rep, err := web.Meet(t.Context(), bill("m"+f.String()), Trouble{Fault: f, For: time.Hour})
+		if err != nil || rep.Verdict != pay.Approved {
+			t.Errorf("%s: %v, %v", f, rep, err)
+		}
+	}
+	web.Pause = func(context.Context, time.Duration) error { return context.Canceled }
+	if _, err := web.Meet(t.Context(), bill("stopped"), Trouble{Fault: Slow, For: time.Hour}); err == nil || waited != 2 {
+		t.Errorf("stopped while it waited: %v; waited %d times before", err, waited)
+	}
 	if len(c.asked) != 2 {
 		t.Errorf("paused %v", c.asked)
 	}

@@ -18,6 +18,7 @@ import (
 // Client is one connection of either transport.
 type Client interface {
 	Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply, error)
+	Meet(ctx context.Context, req *pay.Request, t Trouble) (pay.Reply, error)
 	Close() error
 }
 
@@ -25,7 +26,7 @@ type Client interface {
 type Step struct {
 	Text    string // as the script has it
 	Request pay.Request
-	Fault   Fault
+	Trouble Trouble
 	Expect  string // verdict or code, "" for any
 	again   bool   // the serial of the last payment
 	undoes  bool   // the last payment is its original
@@ -86,11 +87,12 @@ func (s *Step) word(name, val string) (err error) {
 			r.Original = &pay.Ref{Kind: pay.KindPay, Serial: val}
 		}
 	case "fault":
-		f, ok := ParseFault(val)
-		if !ok || !f.OfBytes() {
-			return fmt.Errorf("应为 %s 之一", strings.Join(faultNames[1:Slow], "、"))
+		t, err := parseTrouble(val)
+		if err == nil && !t.Fault.BySender() {
+			err = fmt.Errorf("应为 %s 之一", strings.Join(faultNames[1:Joined], "、"))
 		}
-		s.Fault = f
+		s.Trouble = t
+		return err
 	case "bill":
 		return s.bill(val)
 	default:
@@ -143,7 +145,7 @@ func Examples(d *protocol.Dialect) ([]Step, error) {
 type Bank struct {
 	Client  Client
 	Now     func() time.Time
-	Timeout time.Duration // for one reply
+	Timeout time.Duration // for one reply, beyond what a fault takes
 	Note    func(line string)
 
 	count int
@@ -159,8 +161,8 @@ func (b *Bank) Play(ctx context.Context, steps []Step) (wrong int, err error) {
 		}
 		s := &steps[i]
 		req := b.request(s)
-		one, cancel := context.WithTimeout(ctx, b.Timeout)
-		rep, err := b.Client.Do(one, req, s.Fault)
+		one, cancel := context.WithTimeout(ctx, b.Timeout+s.Trouble.For)
+		rep, err := b.Client.Meet(one, req, s.Trouble)
 		cancel()
 		got := fmt.Sprintf("%s/%s", rep.Verdict, rep.Code)
 		if err != nil {

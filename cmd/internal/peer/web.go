@@ -22,6 +22,8 @@ type Web struct {
 	headers []spec.Header
 	client  *http.Client
 	rec     *protocol.Record
+
+	Pause func(ctx context.Context, d time.Duration) error // of slow requests and answers read late; Wait unless set
 }
 
 // NewWeb builds a client of the link at addr, host:port.
@@ -30,7 +32,7 @@ func NewWeb(d *protocol.Dialect, l *spec.Link, addr string) (*Web, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Web{d: d, url: "http://" + addr + "/", kind: l.HTTP.ContentType, headers: hs, rec: new(protocol.Record),
+	return &Web{d: d, url: "http://" + addr + "/", kind: l.HTTP.ContentType, headers: hs, rec: new(protocol.Record), Pause: Wait,
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}, nil
 }
 
@@ -42,11 +44,17 @@ func (w *Web) Close() error {
 
 // Do posts one request and waits for its reply.
 func (w *Web) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply, error) {
+	return w.Meet(ctx, req, Trouble{Fault: fault})
+}
+
+// Meet is Do with a fault that may take time. The headers of a slow request
+// leave at once, its body late.
+func (w *Web) Meet(ctx context.Context, req *pay.Request, t Trouble) (pay.Reply, error) {
 	f, msg, err := w.d.AppendRequest(req, w.rec, time.Now())
 	if err != nil {
 		return pay.Reply{}, err
 	}
-	switch fault {
+	switch t.Fault {
 	case BadSeal: // the signature of other bytes
 		f.Set(protocol.HeadNonce, "forged-"+f.Get(protocol.HeadNonce))
 	case HalfChar:
@@ -56,7 +64,7 @@ func (w *Web) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply,
 			f.Body[i] ^= 0xA5
 		}
 	}
-	in, err := w.post(ctx, f, fault)
+	in, err := w.post(ctx, f, t)
 	if err != nil {
 		return pay.Reply{}, err
 	}
@@ -67,13 +75,13 @@ func (w *Web) Do(ctx context.Context, req *pay.Request, fault Fault) (pay.Reply,
 }
 
 // post sends a frame, twice for Duplicate, and returns the last answer.
-func (w *Web) post(ctx context.Context, f protocol.Frame, fault Fault) (protocol.Frame, error) {
-	if fault == Duplicate {
-		if _, err := w.post(ctx, f, Sound); err != nil {
+func (w *Web) post(ctx context.Context, f protocol.Frame, t Trouble) (protocol.Frame, error) {
+	if t.Fault == Duplicate {
+		if _, err := w.post(ctx, f, Trouble{}); err != nil {
 			return protocol.Frame{}, err
 		}
 	}
-	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, sending(f.Body, fault))
+	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, w.sending(ctx, f.Body, t))
 	if err != nil {
 		return protocol.Frame{}, err
 	}
@@ -89,6 +97,11 @@ func (w *Web) post(ctx context.Context, f protocol.Frame, fault Fault) (protocol
 		return protocol.Frame{}, err
 	}
 	defer res.Body.Close()
+	if t.Fault == Late {
+		if err := w.Pause(ctx, t.For); err != nil {
+			return protocol.Frame{}, err
+		}
+	}
 	var in protocol.Frame
 	if in.Body, err = io.ReadAll(io.LimitReader(res.Body, 1<<20)); err != nil {
 		return in, err
@@ -105,12 +118,14 @@ func (w *Web) post(ctx context.Context, f protocol.Frame, fault Fault) (protocol
 }
 
 // sending reads a body as the fault has it leave.
-func sending(body []byte, fault Fault) io.Reader {
-	switch fault {
+func (w *Web) sending(ctx context.Context, body []byte, t Trouble) io.Reader {
+	switch t.Fault {
 	case Cut: // the connection closes where less is read than was announced
 		return io.MultiReader(bytes.NewReader(body[:len(body)/2]), failing{})
 	case Trickle:
 		return oneByte{bytes.NewReader(body)}
+	case Slow:
+		return io.MultiReader(delay(func() error { return w.Pause(ctx, t.For) }), bytes.NewReader(body))
 	}
 	return bytes.NewReader(body)
 }
@@ -119,6 +134,16 @@ func sending(body []byte, fault Fault) io.Reader {
 type oneByte struct{ io.Reader }
 
 func (o oneByte) Read(b []byte) (int, error) { return o.Reader.Read(b[:min(1, len(b))]) }
+
+// delay gives nothing, after it has waited.
+type delay func() error
+
+func (d delay) Read([]byte) (int, error) {
+	if err := d(); err != nil {
+		return 0, err
+	}
+	return 0, io.EOF
+}
 
 type failing struct{}
 

@@ -32,6 +32,8 @@ type teller struct {
 	rec   *protocol.Record
 	n2    uint64
 	deals []*deal
+
+	bought []purchases // at a kiosk
 }
 
 var errSilence = errors.New("no reply")
@@ -108,6 +110,10 @@ func (t *teller) fill(req *pay.Request) *pay.Request {
 	}
 	req.Ref.Serial = fmt.Sprintf("%04d%08d", t.n, t.n2)
 	req.Day = t.w.day
+	if t.link == "kiosk" {
+		req.More = []pay.Field{{ID: pay.FSenderTime, Val: "101010"}, {ID: pay.FTerminal, Val: fmt.Sprintf("K%07d", t.n)}}
+		return req
+	}
 	req.More = []pay.Field{{ID: pay.FSenderTime, Val: "101010"}, {ID: pay.FBranch, Val: "512001"}, {ID: pay.FOperator, Val: "K1"}}
 	return req
 }
@@ -148,6 +154,10 @@ func (t *teller) work(accounts []string) {
 	}
 	for _, account := range accounts {
 		time.Sleep(time.Duration(t.r.Int64N(int64(8 * time.Second))))
+		if t.link == "kiosk" {
+			t.kiosk(account)
+			continue
+		}
 		d := &deal{link: t.link, req: t.fill(&pay.Request{Op: pay.Pay, Account: account, Amount: amountOf(account)})}
 		t.deals = append(t.deals, d)
 		if t.link == "fixed" {

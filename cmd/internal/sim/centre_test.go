@@ -144,11 +144,12 @@ type acceptor interface {
 
 // routes are those of every incarnation: the kiosks' cards are charged at the
 // centre before, or without, posting.
-func (d *daemon) routes(mis, cards *gateway.Host) gateway.Routes {
+func (d *daemon) routes(mis, cards, meter *gateway.Host) gateway.Routes {
 	charge, post := gateway.Step{Kind: pay.LegCharge, Host: cards}, gateway.Step{Kind: pay.LegPost, Host: mis}
 	return gateway.Routes{
 		{ID: "all", Steps: []gateway.Step{post}, Ask: mis, InFlight: 64},
 		{ID: "cards", Links: []string{"cards"}, Steps: []gateway.Step{charge, post}, Ask: mis, InFlight: 64},
+		{ID: "meters", Links: []string{"kiosk"}, Ops: []pay.Op{pay.CardPay}, Steps: d.kioskSteps(mis, meter), Ask: mis, InFlight: 64},
 		{ID: "public", Links: []string{"public"}, Steps: []gateway.Step{charge}, Ask: mis, InFlight: 64},
 	}
 }

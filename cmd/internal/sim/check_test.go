@@ -86,7 +86,10 @@ func (w *world) books(deals []*deal) map[string]pay.Entry {
 func (w *world) legs(key string, e *pay.Entry) {
 	for i := range e.Legs {
 		n, where := w.host.effects(e.ID.Serial(1)), "the MIS"
-		if e.Legs[i].Kind == pay.LegCharge {
+		switch e.Legs[i].Kind {
+		case pay.LegCard:
+			n, where = w.meters.effects(e.ID.Serial(1)), "the card-meter system"
+		case pay.LegCharge:
 			n, where = w.centre.effects(e.ID), "the card centre"
 		}
 		switch {
@@ -94,8 +97,8 @@ func (w *world) legs(key string, e *pay.Entry) {
 			w.fail("%s has %d effects at %s", key, n, where)
 		case e.State == pay.Succ && n != 1, (e.State == pay.Fail || e.State == pay.Revd) && n != 0:
 			w.fail("%s is %s with %d effects at %s", key, e.State, n, where)
-		case e.State == pay.Susp && e.Legs[i].Kind == pay.LegCharge && n > 0 && !e.Legs[i].State.Effect():
-			w.fail("%s is parked, its charge is %d and the card is charged", key, e.Legs[i].State)
+		case e.State == pay.Susp && e.Legs[i].Kind != pay.LegPost && n > 0 && !e.Legs[i].State.Effect():
+			w.fail("%s is parked, its leg is %d and has effect at %s", key, e.Legs[i].State, where)
 		}
 	}
 }
@@ -194,7 +197,7 @@ func (w *world) files(deals []*deal, all map[string]pay.Entry, day pay.Day, mx *
 	damage := 0
 	for _, key := range keysOf(all) {
 		e, d := all[key], by[key]
-		if e.ID.Day != day || d == nil || d.link == "cards" || d.link == "public" { // their channels are reconciled elsewhere
+		if e.ID.Day != day || d == nil || d.link == "cards" || d.link == "public" || d.link == "kiosk" { // their channels are reconciled elsewhere
 			continue
 		}
 		bank, m := charged(d), reconcile.Absent

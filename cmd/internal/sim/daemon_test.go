@@ -116,7 +116,13 @@ func (w *world) spawn() (*daemon, error) {
 	d.journal = j
 	ctx, cancel := context.WithCancel(context.Background())
 	book, closeBook := context.WithCancel(context.Background())
-	mux, err := d.connect(ctx)
+	mux, err := d.connect(ctx, "mis", w.hostLink, w.wire)
+	if err != nil {
+		cancel()
+		closeBook()
+		return nil, err
+	}
+	sold, err := d.connectMeters(ctx)
 	if err != nil {
 		cancel()
 		closeBook()
@@ -130,9 +136,11 @@ func (w *world) spawn() (*daemon, error) {
 	}
 	centre := &gateway.Host{ID: "posp", Adapter: w.o.cards(cards), Ops: w.cardLink.ops, Timeout: hostTimeout, LateWindow: w.o.lateWindow, UndoTells: w.o.tells || w.o.trust, UndoMarks: w.o.marks, UndoDays: 1}
 	h := &gateway.Host{ID: "mis", Adapter: w.o.adapter(mux), Timeout: hostTimeout, LateWindow: w.o.lateWindow, Status: w.o.status, Dedupe: w.o.dedupe,
+		UndoTells: true, UndoMarks: true, UndoDays: 1, Ops: w.hostLink.ops}
+	meter := &gateway.Host{ID: "meter", Adapter: w.o.meters(sold), Ops: w.meterLink.ops, Timeout: hostTimeout, LateWindow: w.o.lateWindow, Status: w.o.status, Dedupe: w.o.dedupe,
 		UndoTells: true, UndoMarks: true, UndoDays: 1}
 	d.engine = gateway.New(gateway.Options{Journal: w.o.journal(j), Refused: lastWords{j, d}, Node: 1, Today: j.Day, Reconciling: func(pay.Day) bool { return false }, Now: w.now, Log: quiet,
-		Routes: d.routes(h, centre),
+		Routes: d.routes(h, centre, meter),
 		Policy: gateway.Policy{Gaps: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute}, Tries: 40,
 			Due: func(now time.Time) time.Time { return now.Add(time.Hour) }, Owner: "值班", Workers: 4}})
 	for id, b := range w.links {
@@ -144,7 +152,7 @@ func (w *world) spawn() (*daemon, error) {
 		closeBook()
 		return nil, err
 	}
-	return d, d.run(ctx, cancel, book, closeBook, mux, line)
+	return d, d.run(ctx, cancel, book, closeBook, mux, line, sold)
 }
 
 func (d *daemon) run(ctx context.Context, cancel context.CancelFunc, book context.Context, closeBook context.CancelFunc, lines ...*socket.Adapter) error {
@@ -206,26 +214,29 @@ func (d *daemon) answer(id string, in protocol.Inbound) (protocol.Frame, bool) {
 }
 
 // late hands an answer that nobody waits for to the engine, as the daemon does.
-func (d *daemon) late(op pay.Op, rep pay.Reply) {
-	if d.engine != nil && op == pay.Pay {
+func (d *daemon) late(host string) func(pay.Op, pay.Reply) {
+	return func(op pay.Op, rep pay.Reply) {
+		if d.engine == nil || !op.Collects() {
+			return
+		}
 		serial := pay.Find(rep.More, pay.FSerial)
-		if rep.Verdict == pay.Approved {
+		if rep.Verdict == pay.Approved && host == "mis" {
 			d.w.prove(serial)
 		}
-		d.w.o.late(func(serial string, rep pay.Reply) { d.engine.Late(context.Background(), "mis", serial, rep) })(serial, rep)
+		d.w.o.late(func(serial string, rep pay.Reply) { d.engine.Late(context.Background(), host, serial, rep) })(serial, rep)
 	}
 }
 
 // connect builds the gateway's adapter over a link whose connections end in
 // the simulated network.
-func (d *daemon) connect(alive context.Context) (*socket.Adapter, error) {
-	return socket.New(socket.Options{Name: "mis", Dialect: d.w.hostLink.gateway(d.w), Conns: 2, Queue: 64, MaxIn: 1 << 16, Backoff: 50 * time.Millisecond,
-		Ceiling: time.Second, Late: d.late, Now: d.w.now, Log: quiet,
+func (d *daemon) connect(alive context.Context, host string, e *end, x *wire) (*socket.Adapter, error) {
+	return socket.New(socket.Options{Name: host, Dialect: e.gateway(d.w), Conns: 2, Queue: 64, MaxIn: 1 << 16, Backoff: 50 * time.Millisecond,
+		Ceiling: time.Second, Late: d.late(host), Now: d.w.now, Log: quiet,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			if d.dead.Load() || alive.Err() != nil {
 				return nil, errDead
 			}
-			return d.w.wire.dial(ctx)
+			return x.dial(ctx)
 		}})
 }
 

@@ -16,12 +16,14 @@ type posting struct {
 	amount   pay.Amount
 	channel  string
 	returned bool
+	card     bool // energy for a meter card
 }
 
 // host is the marketing system: a handler with books of its own. It survives
 // every crash of the gateway.
 type host struct {
-	dedupe bool // posts one serial once
+	dedupe bool                     // posts one serial once
+	sold   func(serial string) bool // whether the card-meter system has the sale
 
 	mu    sync.Mutex
 	debts map[string]pay.Amount // open, by account
@@ -38,7 +40,7 @@ func (h *host) Do(_ context.Context, req *pay.Request) pay.Reply {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch req.Op {
-	case pay.Pay:
+	case pay.Pay, pay.CardPay:
 		return h.pay(req)
 	case pay.Reverse:
 		return h.reverse(req)
@@ -93,11 +95,16 @@ func (h *host) pay(req *pay.Request) pay.Reply {
 			return h.confirm(p)
 		}
 	}
-	if h.debts[req.Account] != req.Amount && h.find(serial) == nil {
+	card := req.Op == pay.CardPay
+	switch {
+	case card && !h.sold(serial):
+		h.wrong = append(h.wrong, fmt.Sprintf("purchase %s is posted before it is sold", serial))
+	case !card && h.debts[req.Account] != req.Amount && h.find(serial) == nil:
 		return pay.Answer(pay.Declined, pay.CodeNothingOwed)
+	case !card:
+		h.debts[req.Account] = 0
 	}
-	h.debts[req.Account] = 0
-	p := &posting{serial: serial, day: req.Day, account: req.Account, amount: req.Amount, channel: pay.Find(req.More, pay.FChannel)}
+	p := &posting{serial: serial, day: req.Day, account: req.Account, amount: req.Amount, channel: pay.Find(req.More, pay.FChannel), card: card}
 	h.books = append(h.books, p)
 	return h.confirm(p)
 }
@@ -117,8 +124,9 @@ func (h *host) reverse(req *pay.Request) pay.Reply {
 		h.wrong = append(h.wrong, fmt.Sprintf("reversal of %s has other content", p.serial))
 		return pay.Answer(pay.Declined, pay.CodeAmount)
 	}
-	p.returned = true
-	h.debts[p.account] = p.amount
+	if p.returned = true; !p.card {
+		h.debts[p.account] = p.amount
+	}
 	rep := h.confirm(p)
 	rep.Code = pay.CodeOK
 	return rep

@@ -25,6 +25,7 @@ var required = []string{
 	"time-out means declined", "marker after send", "early not-found", "reply before commit", "synchronous=OFF",
 	"double send hidden by a deduping host", "lost late answer", "key without kind", "key with our day", "replay of stale bytes",
 	"one-day duplicate table", "missing carried row", "reversal on the wrong day", "resume with the wrong attempt count",
+	"write counted twice", "purchase count unchecked", "posted before it is sold",
 }
 
 var mutants = []mutant{
@@ -140,6 +141,56 @@ var mutants = []mutant{
 		o.cards = onError(func(*pay.Request) (pay.Reply, error) { return pay.Answer(pay.Declined, pay.CodeRefused), nil })
 	}},
 	{"any approval of a reversal is proof", func(o *options) { o.trust, o.tells, o.marks, o.slow = true, false, false, 0.4 }},
+	{"write counted twice", func(o *options) {
+		o.meters = func(a gateway.Adapter) gateway.Adapter {
+			n := 0
+			return adapterFunc(func(ctx context.Context, r *pay.Request) (pay.Reply, error) {
+				if r.Op != pay.CardWrite {
+					return a.Do(ctx, r)
+				}
+				n++
+				again := *r // a kiosk that asks for the data is sold to once more
+				again.Op, again.Original, again.Ref.Serial = pay.CardPay, nil, fmt.Sprintf("%s9%02d", r.Original.Serial[:17], n%100)
+				again.More = append(slices.DeleteFunc(slices.Clone(r.More), func(f pay.Field) bool { return f.ID == pay.FPurchaseCount }), pay.Field{ID: pay.FPurchaseCount, Val: "1"})
+				return a.Do(ctx, &again)
+			})
+		}
+	}},
+	{"purchase count unchecked", func(o *options) {
+		o.meters = func(a gateway.Adapter) gateway.Adapter {
+			return adapterFunc(func(ctx context.Context, r *pay.Request) (pay.Reply, error) {
+				bare := *r
+				bare.More = slices.DeleteFunc(slices.Clone(r.More), func(f pay.Field) bool { return f.ID == pay.FPurchaseCount })
+				return a.Do(ctx, &bare)
+			})
+		}
+	}},
+	{"posted before it is sold", func(o *options) { o.swapped = true }},
+	{"silence of the card-meter system means refused", func(o *options) {
+		o.meters = func(a gateway.Adapter) gateway.Adapter {
+			return adapterFunc(func(ctx context.Context, r *pay.Request) (pay.Reply, error) {
+				rep, err := a.Do(ctx, r)
+				if err != nil && r.Op == pay.CardPay {
+					return pay.Answer(pay.Declined, pay.CodeRefused), nil
+				}
+				return rep, err
+			})
+		}
+	}},
+	{"sale sent again after silence", func(o *options) {
+		o.dedupe = false
+		o.meters = func(a gateway.Adapter) gateway.Adapter {
+			return adapterFunc(func(ctx context.Context, r *pay.Request) (pay.Reply, error) {
+				rep, err := a.Do(ctx, r)
+				if err != nil && r.Op == pay.CardPay {
+					again, cancel := context.WithTimeout(context.WithoutCancel(ctx), hostTimeout)
+					defer cancel()
+					return a.Do(again, r)
+				}
+				return rep, err
+			})
+		}
+	}},
 	{"key without terminal", func(o *options) { o.journal = rekeyed(func(r *pay.Ref, _ pay.Day) { r.Scope = "" }) }},
 	{"no tombstone", func(o *options) {
 		o.journal = func(j gateway.Journal) gateway.Journal { return tombless{j} }

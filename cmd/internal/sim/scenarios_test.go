@@ -295,7 +295,7 @@ func syncAfterFinal(t *testing.T, w *world) {
 		e := w.entry(t, req)
 		for _, rep := range []pay.Reply{{}, {Verdict: pay.Approved, Code: pay.CodeOK, Amount: req.Amount, Serial: "H1"}, {Verdict: pay.Unknown, Code: pay.CodeInProgress}} {
 			rep.More = []pay.Field{{ID: pay.FSerial, Val: e.ID.Serial(1)}}
-			w.process().late(pay.Pay, rep)
+			w.process().late("mis")(pay.Pay, rep)
 		}
 	}
 	time.Sleep(time.Minute)

@@ -53,6 +53,7 @@ func play(t *testing.T, o options) (out outcome) {
 		}
 		if w.process() != nil { // else it is on the list of what went wrong
 			all := w.books(deals)
+			w.soldOnce(tellers)
 			if o.crashes > 0 {
 				w.counts(all)
 			}
@@ -71,7 +72,7 @@ func play(t *testing.T, o options) (out outcome) {
 
 func (w *world) tellers() []*teller {
 	var all []*teller
-	for i, link := range []string{"pos", "fixed", "http", "cards", "public", "pos", "fixed", "cards"} {
+	for i, link := range []string{"pos", "fixed", "http", "cards", "public", "pos", "fixed", "cards", "kiosk", "kiosk"} {
 		all = append(all, w.teller(link, i+1))
 	}
 	return all
@@ -97,7 +98,7 @@ func (w *world) account(r *rand.Rand, n int) string {
 
 // calm heals network and disk and gives everything time to settle.
 func (w *world) calm() {
-	for _, x := range []*weather{w.front[0], w.front[1], w.wire.there, w.wire.back, w.cardWire.there, w.cardWire.back} {
+	for _, x := range []*weather{w.front[0], w.front[1], w.wire.there, w.wire.back, w.cardWire.there, w.cardWire.back, w.meterWire.there, w.meterWire.back} {
 		x.clear()
 	}
 	w.disk.mu.Lock()
@@ -148,7 +149,7 @@ func TestSim(t *testing.T) {
 			})
 		}
 	})
-	for _, link := range []string{"pos", "fixed", "http"} {
+	for _, link := range []string{"pos", "fixed", "http", "kiosk"} {
 		if *count >= 10 && told[link] < sum.Payments/20 { // else its checkers look at nothing
 			t.Errorf("link %s heard %d final answers in %d payments", link, told[link], sum.Payments)
 		}

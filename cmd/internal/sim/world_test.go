@@ -44,6 +44,8 @@ type options struct {
 	journal func(gateway.Journal) gateway.Journal
 	adapter func(gateway.Adapter) gateway.Adapter
 	cards   func(gateway.Adapter) gateway.Adapter
+	meters  func(gateway.Adapter) gateway.Adapter
+	swapped bool // a purchase is posted before it is sold
 	trust   bool // an approval of a reversal is believed from a centre that approves anything
 	handler func(gateway.Handler) gateway.Handler
 	late    func(func(serial string, rep pay.Reply)) func(serial string, rep pay.Reply)
@@ -55,7 +57,7 @@ func drawOptions(seed uint64) options {
 		lose: r.Float64() * 0.15, double: r.Float64() * 0.1, cut: r.Float64() * 0.05, slow: r.Float64() * 0.2, diskFails: r.Float64() * 0.03,
 		crashes: r.IntN(4), steps: r.IntN(3), days: r.IntN(2), lateWindow: 2*slowest + time.Minute, dupDays: 2,
 		store: func(s journal.Store) journal.Store { return s }, journal: func(j gateway.Journal) gateway.Journal { return j },
-		adapter: func(a gateway.Adapter) gateway.Adapter { return a }, cards: func(a gateway.Adapter) gateway.Adapter { return a }, handler: func(h gateway.Handler) gateway.Handler { return h },
+		adapter: func(a gateway.Adapter) gateway.Adapter { return a }, cards: func(a gateway.Adapter) gateway.Adapter { return a }, meters: func(a gateway.Adapter) gateway.Adapter { return a }, handler: func(h gateway.Handler) gateway.Handler { return h },
 		late: func(f func(string, pay.Reply)) func(string, pay.Reply) { return f }}
 	o.repeats, o.marks, o.tells = r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
 	if r.IntN(4) == 0 {
@@ -74,7 +76,7 @@ type end struct {
 // its own dialects from them and changes nothing.
 var ends = sync.OnceValues(func() (map[string]*end, error) {
 	all := map[string]*end{}
-	for _, name := range []string{"pos-cup.yaml", "bank-fixed.yaml", "bank-http.yaml", "kiosk-pos.yaml", "mis.yaml", "posp.yaml"} {
+	for _, name := range []string{"pos-cup.yaml", "bank-fixed.yaml", "bank-http.yaml", "kiosk-pos.yaml", "kiosk-cash.yaml", "mis.yaml", "posp.yaml", "card-meter.yaml"} {
 		l, err := spec.Load("links/"+name, conf.Files.ReadFile)
 		if err != nil {
 			return nil, err
@@ -103,18 +105,21 @@ func (e *end) bank(w *world) *protocol.Dialect    { return e.assemble(w) }
 
 // world is everything outside the gateway's process, and the process.
 type world struct {
-	o        options
-	dir      string
-	signer   *gm.PrivateKey
-	links    map[string]*end
-	hostLink *end
-	host     *host
-	wire     *wire
-	cardLink *end
-	centre   *centre
-	cardWire *wire
-	disk     *trouble
-	front    [2]*weather // between banks and gateway
+	o         options
+	dir       string
+	signer    *gm.PrivateKey
+	links     map[string]*end
+	hostLink  *end
+	host      *host
+	wire      *wire
+	cardLink  *end
+	centre    *centre
+	cardWire  *wire
+	meterLink *end
+	meters    *meters
+	meterWire *wire
+	disk      *trouble
+	front     [2]*weather // between banks and gateway
 
 	mu      sync.Mutex
 	d       *daemon // nil while the process is down
@@ -165,7 +170,7 @@ func (w *world) process() *daemon {
 }
 
 func newWorld(t *testing.T, o options) *world {
-	w := &world{o: o, day: today, links: map[string]*end{}, host: newHost(o.dedupe), centre: newCentre(o), proved: map[string]bool{}}
+	w := &world{o: o, day: today, links: map[string]*end{}, host: newHost(o.dedupe), centre: newCentre(o), meters: newMeters(o), proved: map[string]bool{}}
 	base := "/dev/shm" // memory: a seed makes hundreds of durable commits
 	if _, err := os.Stat(base); err != nil {
 		base = ""
@@ -181,10 +186,11 @@ func newWorld(t *testing.T, o options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, file := range map[string]string{"pos": "pos-cup.yaml", "fixed": "bank-fixed.yaml", "http": "bank-http.yaml", "cards": "kiosk-pos.yaml", "public": "kiosk-pos.yaml"} {
+	for id, file := range map[string]string{"pos": "pos-cup.yaml", "fixed": "bank-fixed.yaml", "http": "bank-http.yaml", "cards": "kiosk-pos.yaml", "public": "kiosk-pos.yaml", "kiosk": "kiosk-cash.yaml"} {
 		w.links[id] = e[file]
 	}
-	w.hostLink, w.cardLink = e["mis.yaml"], e["posp.yaml"]
+	w.hostLink, w.cardLink, w.meterLink = e["mis.yaml"], e["posp.yaml"], e["card-meter.yaml"]
+	w.host.sold = func(serial string) bool { return w.meters.effects(serial) > 0 }
 	weatherOf := func(stream uint64) *weather {
 		return &weather{r: rand.New(rand.NewPCG(o.seed, stream)), lose: o.lose, double: o.double, cut: o.cut, slow: o.slow, slowly: slowest}
 	}
@@ -199,6 +205,11 @@ func newWorld(t *testing.T, o options) *world {
 	toCards := weatherOf(21)
 	toCards.double = 0 // a stream does not double
 	w.cardWire = w.wireTo(w.cardLink, w.cardLink.assemble(w), w.centre, toCards, weatherOf(22))
+	toMeters := weatherOf(23)
+	if !o.dedupe {
+		toMeters.double = 0
+	}
+	w.meterWire = w.wireTo(w.meterLink, w.meterLink.assemble(w), w.meters, toMeters, weatherOf(24))
 	return w
 }
 
