@@ -73,17 +73,6 @@ func Actions() []Action {
 	return []Action{Post, Return, Reverse, Succeed, Fail, Undone, Refund, Claim, Record, Loss, Carry}
 }
 
-// Fitting returns the actions that the evidence of an item allows.
-func Fitting(c *Case) []Action {
-	var out []Action
-	for _, a := range Actions() {
-		if a.fits(c) == nil {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
 // Case is an open item, and who tells of the channel's payments at all.
 type Case struct {
 	Item    *reconcile.Item
