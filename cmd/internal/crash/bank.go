@@ -33,11 +33,28 @@ type fate struct {
 type tale struct {
 	mu    sync.Mutex
 	told  map[string]*fate
-	wrong []string // answers that contradict earlier ones
-	waits []string // what banks still waited for when they gave up
+	wrong []string    // answers that contradict earlier ones
+	waits []string    // what banks still waited for when they gave up
+	late  *time.Timer // in the last life: until they do
 
 	centre *centre
 	meter  *meter
+}
+
+// await begins the last life.
+func (t *tale) await(late *time.Timer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.late = late
+}
+
+// final notes that somebody got a final answer.
+func (t *tale) final() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.late != nil {
+		t.late.Reset(lastLife)
+	}
 }
 
 func (t *tale) wait(format string, a ...any) {
@@ -305,6 +322,7 @@ func (p *player) final(ctx context.Context, req *pay.Request, tries int) (pay.Re
 			p.signedOn = false
 			continue
 		case rep.Verdict != pay.Unknown:
+			p.bank.tale.final()
 			return rep, true
 		}
 		pause(ctx, between)

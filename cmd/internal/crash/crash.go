@@ -54,7 +54,8 @@ func (s *Summary) OK() bool {
 	return s.Lost == 0 && s.Doubled == 0 && s.Open == 0 && s.Acked > 0 && s.Sold > 0
 }
 
-// lastLife is how long banks ask for their last answers.
+// lastLife is how long banks ask on in the last life without any final answer
+// before they give up: how fast answers come depends on the machine.
 const lastLife = time.Minute
 
 // customersPerKill is more than the workers can pay between two kills.
@@ -107,15 +108,16 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		err = d.start(ctx) // the last life, in which everybody gets an answer
 	}
 	stop()
-	late := time.AfterFunc(lastLife, giveUp)
+	t.await(time.AfterFunc(lastLife, giveUp))
 	wg.Wait()
-	gaveUp := !late.Stop() && ctx.Err() == nil
+	gaveUp := all.Err() != nil && ctx.Err() == nil
+	t.late.Stop()
 	sum.MS = int(d.ready.Milliseconds())
 	if err = errors.Join(err, d.kill(), ctx.Err()); err != nil {
 		return sum, err
 	}
 	if gaveUp {
-		err = fmt.Errorf("banks still wait for an answer %s after the last start: %s", lastLife, strings.Join(t.waits, "; "))
+		err = fmt.Errorf("banks still wait, %s after the last final answer: %s", lastLife, strings.Join(t.waits, "; "))
 	}
 	return sum, errors.Join(err, t.compare(ctx, c, sum, o.Log))
 }
