@@ -47,7 +47,7 @@ func TestRunningDay(t *testing.T) {
 		if text, items := early(t, a, eve); len(items) != 0 || !strings.HasPrefix(text, "预对账 2000-01-01  渠道 BANK301  截至 09:00:00  待查 0 笔") {
 			t.Errorf("nothing yet: %s", text)
 		}
-		l.pages = []pay.Reply{sheet(1, 100, 1, eve.String()+"|20000101010000009999|YX1|fixed|0512000001|100|P")} // we know nothing of it
+		l.say(sheet(1, 100, 1, eve.String()+"|20000101010000009999|YX1|fixed|0512000001|100|P")) // we know nothing of it
 		until(eve, "09:11")
 		text, items := early(t, a, eve)
 		if len(items) != 1 || items[0].Serial() != "20000101010000009999" || strings.Contains(text, "结论 不平") || !strings.HasSuffix(text, "预对账 END\n") {
@@ -59,7 +59,7 @@ func TestRunningDay(t *testing.T) {
 		if names, err := filepath.Glob(filepath.Join(a.plan.Config.Reports(), "ahead", "*", "*", "r*")); err != nil || len(names) != 1 {
 			t.Errorf("%v are kept, %v", names, err)
 		}
-		l.pages = []pay.Reply{sheet(0, 0, 0)}
+		l.say(sheet(0, 0, 0))
 		arrive(t, a, bankSpec, eve, charge("000000000001")) // a part of the day's file
 		until(eve, "09:21")
 		if text, items := early(t, a, eve); len(items) != 1 || items[0].Lines[reconcile.Bank] == nil {
@@ -78,7 +78,6 @@ func TestYoungPaymentsAreLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _, serial := doubtful(t, "# mis_query: mis", "mis_query: mis")
 		defer stop(t, a)
-		a.plan.hosts["mis"].Adapter = &lister{pages: []pay.Reply{sheet(0, 0, 0)}}
 		at := time.Now()
 		for len(sofar(t, a)) == 0 {
 			time.Sleep(time.Minute)

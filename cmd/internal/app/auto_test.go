@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,25 +17,47 @@ import (
 	"qianzhi/reconcile/statement"
 )
 
-// marketing is a MIS as a host: silent while told to be, and it knows one serial.
+// marketing is a MIS as a host: silent while told to be, it knows one serial, and
+// its list of the day is empty.
 type marketing struct {
+	mu     sync.Mutex
 	silent bool
 	posted string
 	asked  int
 }
 
+// set changes it while it is asked.
+func (m *marketing) set(silent bool, posted string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.silent, m.posted = silent, posted
+}
+
 func (m *marketing) Do(ctx context.Context, req *pay.Request) (pay.Reply, error) {
+	m.mu.Lock()
+	silent := m.silent
+	known := req.Op == pay.Status && req.Original.Serial == m.posted
+	if req.Op == pay.Status && !silent {
+		m.asked++
+	}
+	m.mu.Unlock()
 	switch {
-	case m.silent:
+	case req.Op == pay.CheckFile:
+		return sheet(0, 0, 0), nil
+	case silent:
 		<-ctx.Done()
 		return pay.Reply{}, &pay.Fault{Sent: true, Err: ctx.Err()}
-	case req.Op == pay.Status:
-		m.asked++
-		if req.Original.Serial == m.posted {
-			return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: req.Amount, Serial: "YX1"}, nil
-		}
+	case known:
+		return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: req.Amount, Serial: "YX1"}, nil
 	}
 	return pay.Answer(pay.Declined, pay.CodeOriginal), nil
+}
+
+// times returns how often it was asked what became of something.
+func (m *marketing) times() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked
 }
 
 // doubtful pays at a MIS that does not answer, until the payment is parked.
@@ -58,8 +81,9 @@ func doubtful(t *testing.T, changes ...string) (*App, *marketing, string) {
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
-	m.posted = e.ID.Serial(1)
-	return a, m, m.posted
+	serial := e.ID.Serial(1)
+	m.set(true, serial)
+	return a, m, serial
 }
 
 // told has both parties tell of the payment.
@@ -78,12 +102,12 @@ func TestRecordFollowsTheFiles(t *testing.T) {
 		a, m, serial := doubtful(t, "trial: 14", "trial: 0")
 		defer stop(t, a)
 		until(eve, "23:00")
-		m.silent = false
+		m.set(false, serial)
 		told(t, a, serial)
 		until(eve.Add(1), "02:02")
 		expect(t, a, "02:02", 2, "平")
-		if s := latest(t, a, eve); s.Codes["ST-1"] != 0 || m.asked == 0 {
-			t.Errorf("%v, asked %d", s.Codes, m.asked)
+		if s := latest(t, a, eve); s.Codes["ST-1"] != 0 || m.times() == 0 {
+			t.Errorf("%v, asked %d", s.Codes, m.times())
 		}
 		if s := latest(t, a, eve); s.Acts != "补状态 1 笔" {
 			t.Errorf("the report says %q", s.Acts)
@@ -118,8 +142,8 @@ func TestRecordIsLeft(t *testing.T) {
 	}{
 		"trial":     {},
 		"no order":  {changes: []string{"levels: [L1, LR]", "levels: []", "trial: 14", "trial: 0"}},
-		"disagrees": {changes: []string{"trial: 14", "trial: 0"}, host: func(m *marketing) { m.posted = "" }, refused: "1"},
-		"silent":    {changes: []string{"trial: 14", "trial: 0"}, host: func(m *marketing) { m.silent = true }, refused: "1"},
+		"disagrees": {changes: []string{"trial: 14", "trial: 0"}, host: func(m *marketing) { m.set(false, "") }, refused: "1"},
+		"silent":    {changes: []string{"trial: 14", "trial: 0"}, host: func(m *marketing) { m.set(true, "") }, refused: "1"},
 		"too early": {changes: []string{"trial: 14", "trial: 0", "late_window: 30m", "late_window: 48h"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +151,7 @@ func TestRecordIsLeft(t *testing.T) {
 				a, m, serial := doubtful(t, c.changes...)
 				defer stop(t, a)
 				until(eve, "23:00")
-				m.silent = false
+				m.set(false, serial)
 				told(t, a, serial)
 				if c.host != nil {
 					c.host(m)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -57,11 +58,21 @@ func TestListIsAskedFor(t *testing.T) {
 
 // lister is a MIS that answers with pages.
 type lister struct {
+	mu    sync.Mutex
 	pages []pay.Reply
 	err   error
 }
 
+// say changes what it answers while it is asked.
+func (l *lister) say(pages ...pay.Reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pages, l.err = pages, nil
+}
+
 func (l *lister) Do(_ context.Context, req *pay.Request) (pay.Reply, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.err != nil {
 		return pay.Reply{}, l.err
 	}
@@ -86,20 +97,20 @@ func TestListOfPages(t *testing.T) {
 	p := prepare(t, install(t))
 	one, two := "20000101|1|YX1|pos|0512|100|P", "20000101|2|YX2|pos|0512|50|P"
 	for name, c := range map[string]struct {
-		l    lister
+		l    *lister
 		want string
 		err  string
 	}{
-		"empty":       {l: lister{pages: []pay.Reply{sheet(0, 0, 0)}}, want: "20000101|0|0\n"},
-		"one":         {l: lister{pages: []pay.Reply{sheet(1, 100, 1, one)}}, want: "20000101|1|100\n" + one + "\n"},
-		"two":         {l: lister{pages: []pay.Reply{sheet(2, 150, 2, one), sheet(2, 150, 2, two, "")}}, want: "20000101|2|150\n" + one + "\n" + two + "\n"},
-		"changed":     {l: lister{pages: []pay.Reply{sheet(2, 150, 2, one), sheet(3, 150, 2, two)}}, err: "page 2 claims another whole"},
-		"no page":     {l: lister{pages: []pay.Reply{sheet(2, 150, 2, one)}}, err: "page 2: mis answers"},
-		"no numbers":  {l: lister{pages: []pay.Reply{{Verdict: pay.Approved, Amount: 1}}}, err: "want numbers"},
-		"many pages":  {l: lister{pages: []pay.Reply{sheet(1, 1, 100_001)}}, err: "want numbers"},
-		"unreachable": {l: lister{err: &pay.Fault{Err: errors.New("refused")}}, err: "page 1"},
+		"empty":       {l: &lister{pages: []pay.Reply{sheet(0, 0, 0)}}, want: "20000101|0|0\n"},
+		"one":         {l: &lister{pages: []pay.Reply{sheet(1, 100, 1, one)}}, want: "20000101|1|100\n" + one + "\n"},
+		"two":         {l: &lister{pages: []pay.Reply{sheet(2, 150, 2, one), sheet(2, 150, 2, two, "")}}, want: "20000101|2|150\n" + one + "\n" + two + "\n"},
+		"changed":     {l: &lister{pages: []pay.Reply{sheet(2, 150, 2, one), sheet(3, 150, 2, two)}}, err: "page 2 claims another whole"},
+		"no page":     {l: &lister{pages: []pay.Reply{sheet(2, 150, 2, one)}}, err: "page 2: mis answers"},
+		"no numbers":  {l: &lister{pages: []pay.Reply{{Verdict: pay.Approved, Amount: 1}}}, err: "want numbers"},
+		"many pages":  {l: &lister{pages: []pay.Reply{sheet(1, 1, 100_001)}}, err: "want numbers"},
+		"unreachable": {l: &lister{err: &pay.Fault{Err: errors.New("refused")}}, err: "page 1"},
 	} {
-		q := query{host: &gateway.Host{ID: "mis", Adapter: &c.l, Timeout: 1e9}, spec: p.specs[misSpec], node: 1, log: slog.New(slog.DiscardHandler)}
+		q := query{host: &gateway.Host{ID: "mis", Adapter: c.l, Timeout: 1e9}, spec: p.specs[misSpec], node: 1, log: slog.New(slog.DiscardHandler)}
 		got, err := q.list(t.Context(), eve)
 		if string(got) != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: %q, %v", name, got, err)
@@ -123,10 +134,10 @@ func TestListIsLate(t *testing.T) {
 		arrive(t, a, bankSpec, eve)
 		until(eve.Add(1), "03:01")
 		expect(t, a, "silence", 1, "未齐")
-		l.err, l.pages = nil, []pay.Reply{sheet(1, 101, 1, "20000101|1|YX1|pos|0512|100|P")}
+		l.say(sheet(1, 101, 1, "20000101|1|YX1|pos|0512|100|P"))
 		until(eve.Add(1), "03:06")
 		expect(t, a, "it does not add up", 2, "拒收")
-		l.pages = []pay.Reply{sheet(0, 0, 0)}
+		l.say(sheet(0, 0, 0))
 		if _, err := a.Reconcile(t.Context(), eve); err != nil {
 			t.Fatal(err)
 		}
