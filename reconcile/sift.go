@@ -303,3 +303,11 @@ type Total struct {
 	Count int        `json:"count"`
 	Sum   pay.Amount `json:"fen"`
 }
+
+// Ties says by what the lines were tied to the journal.
+func (s *Sift) Ties() (on Ties) {
+	for i := range s.rules {
+		on[i] = s.rules[i].On
+	}
+	return on
+}
