@@ -7,9 +7,11 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/spf13/viper"
@@ -270,7 +272,7 @@ func knownFields(n *yaml.Node, t reflect.Type) error {
 		ft, ok := types[k.Value]
 		switch {
 		case !ok:
-			return &Located{Line: k.Line, Key: k.Value, Err: errors.New("unknown key")}
+			return &Located{Line: k.Line, Key: k.Value, Err: fmt.Errorf("unknown key; those known here are %s", strings.Join(slices.Sorted(maps.Keys(types)), ", "))}
 		case seen[k.Value]:
 			return &Located{Line: k.Line, Key: k.Value, Err: errors.New("key stands twice")}
 		}

@@ -147,6 +147,8 @@ func (b *builder) bill(bill *pay.Bill, mv *Move, raw string) error {
 		bill.Principal, err = pay.ParseFen(val)
 	case pay.FBillPenalty:
 		bill.Penalty, err = pay.ParseFen(val)
+	case pay.FBillCard:
+		bill.Card = val
 	}
 	return err
 }
@@ -268,7 +270,7 @@ func (w *writer) move(mv *Move, rec *Record, f *Frame) error {
 		}
 		return &Error{Class: ClassMapping, Path: mv.Slot.Name, Offset: -1, Want: mv.Field.String(), Got: "nothing"}
 	}
-	out, err := mv.Conv.Out(val)
+	out, err := w.out(mv, val)
 	if err != nil {
 		return &Error{Class: ClassMapping, Path: mv.Slot.Name, Offset: -1, Want: mv.Conv.Want(mv.Field), Got: mv.Field.Info().Mask.Masked(val)}
 	}
@@ -290,15 +292,78 @@ func (w *writer) direct(mv *Move, rec *Record) bool {
 		dst = strconv.AppendInt(dst, int64(a), 10)
 	case mv.Field == pay.FLocalTime && mv.Conv.Date == "" && w.rep != nil:
 		dst, ok = appendTime(dst, w.now), true
-	case mv.Field == pay.FLocalDate && mv.Conv.Date != "" && w.rep != nil:
-		dst, ok = appendDate(dst, mv.Conv.Date, dayDigits(pay.DayOf(w.now)))
 	case mv.Conv.Date != "":
 		var val string
 		if val, ok = w.value(mv.Field); ok {
-			dst, ok = appendDate(dst, mv.Conv.Date, val)
+			dst, ok = w.stamp(dst, mv, val)
 		}
 	}
 	return ok && rec.Keep(dst, mv.Slot.ID, -1) >= 0
+}
+
+// out is Conv.Out for a value of the message at hand.
+func (w *writer) out(mv *Move, val string) (string, error) {
+	if mv.Conv.Date == "" {
+		return mv.Conv.Out(val)
+	}
+	out, ok := w.stamp(nil, mv, val)
+	if !ok {
+		return "", errConv
+	}
+	return string(out), nil
+}
+
+// stamp appends a date, or a time, in its layout. One with both takes the other
+// from the field beside it, or else from the clock.
+func (w *writer) stamp(dst []byte, mv *Move, val string) ([]byte, bool) {
+	m, ok := momentOf(mv.Conv.Take, val)
+	if !ok {
+		return dst, false
+	}
+	m.in = w.now.Location()
+	if joint(mv.Conv.Date) {
+		w.complete(&m, mv.Field)
+	}
+	return m.append(dst, mv.Conv.Date)
+}
+
+// complete adds the time to a date, or the date to a time.
+func (w *writer) complete(m *moment, id pay.FieldID) {
+	beside := besideOf(id)
+	val, ok := "", false
+	if beside != pay.FNone {
+		val, ok = w.value(beside)
+	}
+	switch {
+	case m.date == "" && ok:
+		m.date = val
+	case m.date == "":
+		m.date = dayDigits(pay.DayOf(w.now))
+	case m.clock != "":
+	case ok:
+		if with, fits := momentOf(TakeTime, val); fits {
+			m.clock = with.clock
+		}
+	case beside != pay.FNone:
+		m.clock = string(appendTime(nil, w.now))
+	default:
+		m.clock = midnight
+	}
+}
+
+// besideOf is the time that belongs to a date, and the date that belongs to a time.
+func besideOf(id pay.FieldID) pay.FieldID {
+	switch id {
+	case pay.FSenderDate:
+		return pay.FSenderTime
+	case pay.FSenderTime:
+		return pay.FSenderDate
+	case pay.FLocalDate:
+		return pay.FLocalTime
+	case pay.FLocalTime:
+		return pay.FLocalDate
+	}
+	return pay.FNone
 }
 
 // amount is that of the reply, or else that of the request.
@@ -310,11 +375,6 @@ func (w *writer) amount() (a pay.Amount, ok bool) {
 		return 0, false
 	}
 	return w.req.Amount, w.req.Amount != 0 || w.rep == nil
-}
-
-func appendTime(dst []byte, at time.Time) []byte {
-	h, m, s := at.Clock()
-	return append(dst, '0'+byte(h/10), '0'+byte(h%10), '0'+byte(m/10), '0'+byte(m%10), '0'+byte(s/10), '0'+byte(s%10))
 }
 
 // value finds a field in the reply first and in the request second.
@@ -431,6 +491,8 @@ func billValue(b *pay.Bill, id pay.FieldID) string {
 		return fen(b.Principal)
 	case pay.FBillPenalty:
 		return fen(b.Penalty)
+	case pay.FBillCard:
+		return b.Card
 	}
 	return ""
 }

@@ -42,16 +42,17 @@ func Key(slots []Slot, f *Frame, rec *Record) string {
 	return string(b)
 }
 
-// open reads one frame: envelope, fields, authenticity. The replay error of
-// Auth is returned with a good record.
+// open reads one frame: envelope, fields, authenticity. A body out of an envelope
+// is the record's, until it is read into again. The replay error of Auth is
+// returned with a good record.
 func (s *Side) open(f *Frame, rec *Record) error {
 	if s.Envelope != nil {
 		rec.Reset(s.Codec.Layout()) // what does not open has no fields, not those of the message before
-		body, err := s.Envelope.Open(nil, f)
+		body, err := s.Envelope.Open(rec.opened[:0], f)
 		if err != nil {
 			return err
 		}
-		f.Body = body
+		f.Body, rec.opened = body, body
 	}
 	if err := s.Codec.Index(*f, rec); err != nil {
 		return err

@@ -322,3 +322,49 @@ func TestErrorSaysWhere(t *testing.T) {
 		}
 	}
 }
+
+// TestOneFieldWithDateAndTime reads both halves of a moment out of one wire
+// field, and writes them into it, whichever of them the message has.
+func TestOneFieldWithDateAndTime(t *testing.T) {
+	const layout = "YYYY-MM-DDThh:mm:ssZ"
+	stamped := func(f pay.FieldID, take Take, optional bool) Move {
+		return Move{Slot: slotOf("date"), Field: f, Conv: Conv{Date: layout, Take: take}, Optional: optional}
+	}
+	m := testMapping(ScopeSenderDate)
+	m.Identity.Scope = nil
+	moves := []Move{move("serial", pay.FSerial, false), move("account", pay.FAccount, false), move("amount", pay.FAmount, false),
+		stamped(pay.FSenderDate, TakeDate, false), stamped(pay.FSenderTime, TakeTime, true)}
+	m.Messages = m.Messages[:1]
+	m.Messages[0].Request.Moves, m.Messages[0].Request.Bills = moves, nil
+	m.Messages[0].Reply.Moves = []Move{move("code", pay.FCode, false), stamped(pay.FLocalTime, TakeTime, false)}
+	got, err := request(t, m, "type", "P", "serial", "1", "account", "A", "amount", "1", "date", "2026-11-19T23:30:00Z")
+	if err != nil || got.Day != 20261119 || pay.Find(got.More, pay.FSenderTime) != "233000" {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	now := time.Date(2026, 11, 20, 8, 9, 10, 0, time.FixedZone("", 8*3600))
+	for _, c := range []struct {
+		clock, want string
+	}{{"233000", "2026-11-19T23:30:00+08:00"}, {"", "2026-11-19T08:09:10+08:00"}} {
+		req := *got
+		if req.More = nil; c.clock != "" {
+			req.More = []pay.Field{{ID: pay.FSenderTime, Val: c.clock}}
+		}
+		rec, f := new(Record), &Frame{}
+		rec.Reset(testLayout())
+		if _, err := m.AppendRequest(&req, now, rec, f); err != nil {
+			t.Fatal(err)
+		}
+		if val, _ := rec.Get(slotOf("date").ID); string(val) != c.want {
+			t.Errorf("with the time %q: %q, want %q", c.clock, val, c.want)
+		}
+		asked, out := rec, new(Record)
+		out.Reset(testLayout())
+		rep := pay.Answer(pay.Approved, pay.CodeOK)
+		if err := m.AppendReply(0, &Exchange{Frame: f, Record: asked, Request: &req, Now: now}, &rep, out, f); err != nil {
+			t.Fatal(err)
+		}
+		if val, _ := out.Get(slotOf("date").ID); string(val) != "2026-11-20T08:09:10+08:00" {
+			t.Errorf("reply: %q", val)
+		}
+	}
+}

@@ -53,6 +53,7 @@ type Record struct {
 	arena  []byte
 	nodes  []Node
 	first  []uint16 // by field: 1 + index of the first node at the top
+	opened []byte   // the body out of its envelope
 }
 
 // Reset empties the record for messages of the layout.

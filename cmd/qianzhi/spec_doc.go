@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -109,7 +110,7 @@ const maxCapture = 64 << 20
 func sniffInput(in io.Reader, arg string) ([]byte, error) {
 	if arg != "-" {
 		f, err := os.Open(arg)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
 			if _, ok := sniff.Hex(arg); ok {
 				return []byte(arg), nil
 			}

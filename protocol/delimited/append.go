@@ -71,8 +71,8 @@ func (w *writer) cells(cells []cell, parent int) error {
 func (w *writer) present(cells []cell) bool {
 	for i := range cells {
 		x := &cells[i]
-		if x.loop != nil {
-			return false // of lines, nothing else may follow an optional field
+		if x.loop != nil { // of lines, or to the end: it keeps the place of what is before it
+			return !x.loop.lines && w.next(x.id, -1, 0) >= 0
 		}
 		if w.rec.Find(x.id) >= 0 || x.counts && w.next(x.group, -1, 0) >= 0 {
 			return true

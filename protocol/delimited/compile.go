@@ -48,7 +48,7 @@ func order(cells []cell) error {
 			return fmt.Errorf("%s: follows a loop to the end", x.name)
 		case lines && onLine:
 			return fmt.Errorf("%s: only loops of lines may follow a loop of lines", x.name)
-		case optional && onLine && !x.optional:
+		case optional && x.loop == nil && !x.optional, optional && x.loop != nil && onLine && x.loop.counted:
 			return fmt.Errorf("%s: what follows an optional field must be optional", x.name)
 		}
 		optional = optional || x.optional

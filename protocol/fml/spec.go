@@ -25,12 +25,13 @@ import (
 
 // Spec is one direction of a link as its file describes it.
 type Spec struct {
-	Encoding string  `yaml:"encoding"`  // of string fields: one of gb18030, gbk, utf-8, ascii
-	Table    string  `yaml:"table"`     // field table, source or header
-	Extra    string  `yaml:"extra"`     // fields not listed: one of refuse (default), ignore
-	MaxBytes int     `yaml:"max_bytes"` // of a body, 0: 1 MiB
-	Blank    bool    `yaml:"blank"`     // an empty line ends the buffer when writing; reading takes both
-	Fields   []Field `yaml:"fields"`    // the values of a message; loops hold fields that repeat together
+	Encoding string  `yaml:"encoding"`   // of string fields: one of gb18030, gbk, utf-8, ascii
+	Table    string  `yaml:"table"`      // field table, source or header (mkfldhdr32), or
+	File     string  `yaml:"table_file"` // the file that holds it, relative to the link file
+	Extra    string  `yaml:"extra"`      // fields not listed: one of refuse (default), ignore
+	MaxBytes int     `yaml:"max_bytes"`  // of a body, 0: 1 MiB
+	Blank    bool    `yaml:"blank"`      // an empty line ends the buffer when writing; reading takes both
+	Fields   []Field `yaml:"fields"`     // the values of a message; loops hold fields that repeat together
 }
 
 // Field is a field of the table, or, when Loop is set, a group of fields that
@@ -101,6 +102,9 @@ func New(s *Spec) (protocol.Codec, error) {
 		c.extra = true
 	default:
 		return nil, fmt.Errorf("extra: want refuse or ignore, got %q", s.Extra)
+	}
+	if s.File != "" {
+		return nil, errors.New("table_file: is read with a link file, not without one")
 	}
 	table, err := ParseTable(s.Table)
 	if err != nil {

@@ -48,6 +48,9 @@ func (f *framer) Next(buf []byte) (protocol.Frame, int, error) {
 		return protocol.Frame{}, 0, nil
 	}
 	at := n + f.prefix.size
+	if f.prefix.inside {
+		at = n
+	}
 	if len(buf) < at {
 		return protocol.Frame{}, 0, nil
 	}
@@ -68,7 +71,14 @@ func (f *framer) extent(buf []byte, at int) (to int, whole bool, err error) {
 	if f.prefix.kind == none {
 		return f.search(buf, at)
 	}
-	size, err := f.measure(buf, at)
+	var size int
+	if !f.prefix.inside {
+		size, err = f.measure(buf, at)
+	} else if len(buf) >= at+f.prefix.at+f.prefix.size {
+		size, err = f.within(buf, at)
+	} else {
+		return 0, false, nil
+	}
 	if err != nil {
 		return 0, false, err
 	}
@@ -126,6 +136,40 @@ func (f *framer) measure(buf []byte, at int) (int, error) {
 		return 0, bad(at-f.prefix.size, fmt.Sprintf("a length of 0, or of at least %d for TPDU and header", f.tpdu+f.header.size), buf)
 	}
 	return size, nil
+}
+
+// within reads the length that stands inside the body, and returns the bytes of
+// the body.
+func (f *framer) within(buf []byte, at int) (int, error) {
+	p := &f.prefix
+	from, least := at+p.at, p.at+p.size-p.before()
+	raw := buf[from : from+p.size]
+	n, ok := p.parse(raw)
+	if ok {
+		var one [16]byte // the body is written back as it was read
+		form, _ := p.put(one[:0], n)
+		ok = bytes.Equal(form, raw)
+	}
+	if !ok {
+		return 0, bad(from, "a length of "+p.String(), buf)
+	}
+	if most := f.max - p.before(); n < uint64(least) || n > uint64(max(most, 0)) {
+		e := bad(from, fmt.Sprintf("a length from %d to %d", least, most), buf)
+		e.Got = fmt.Sprintf("%d, bytes %s", n, protocol.Hex(raw, 8))
+		return 0, e
+	}
+	return int(n) + p.before(), nil
+}
+
+// fill writes the length into the body that begins at from.
+func (f *framer) fill(dst []byte, from int) bool {
+	p := &f.prefix
+	body := dst[from:]
+	if len(body) < p.at+p.size {
+		return false
+	}
+	_, ok := p.put(body[p.at:p.at], uint64(len(body)-p.before()))
+	return ok
 }
 
 // cut splits a message into head values and body; an empty body is nil, which
@@ -201,7 +245,16 @@ func (f *framer) Append(dst []byte, m protocol.Frame) ([]byte, error) {
 	}
 	at := len(dst)
 	dst = append(dst, f.start...)
-	dst, ok := f.prefix.append(dst, head, len(m.Body))
+	var ok bool
+	if f.prefix.inside {
+		body := len(dst)
+		dst = append(dst, m.Body...)
+		if ok = f.fill(dst, body); ok {
+			return append(dst, f.end...), nil
+		}
+	} else {
+		dst, ok = f.prefix.append(dst, head, len(m.Body))
+	}
 	if !ok {
 		return dst[:at], &protocol.Error{Class: protocol.ClassFrame, Offset: -1, Want: "a length that fits " + f.prefix.String(),
 			Got: fmt.Sprintf("%d bytes", len(m.Body))}

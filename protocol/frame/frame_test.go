@@ -14,7 +14,7 @@ import (
 	"qianzhi/protocol"
 )
 
-func options(tb testing.TB, s string) Options {
+func optionsOf(tb testing.TB, s string) Options {
 	tb.Helper()
 	dec := yaml.NewDecoder(strings.NewReader(s))
 	dec.KnownFields(true)
@@ -27,7 +27,7 @@ func options(tb testing.TB, s string) Options {
 
 func built(tb testing.TB, s string) protocol.Framer {
 	tb.Helper()
-	f, err := New(options(tb, s))
+	f, err := New(optionsOf(tb, s))
 	if err != nil {
 		tb.Fatalf("%v\n%s", err, s)
 	}
@@ -123,6 +123,71 @@ func TestPadsAreIndependent(t *testing.T) {
 	f = built(t, `{length: {kind: ascii, bytes: 3, counts: body, read: {with: " "}, write: {with: " "}}, max: 999}`)
 	if got, err := f.Append(nil, protocol.Frame{}); err != nil || string(got) != "  0" {
 		t.Errorf("zero: got %q, %v", got, err)
+	}
+}
+
+// What one end writes the other one reads, whatever the two settings are.
+func TestPadsOfBothEnds(t *testing.T) {
+	for _, pads := range []string{
+		`read: {with: " "}, write: {side: right, with: " "}`, `read: {side: right, with: "*"}, write: {with: "_"}`, `write: {side: right, with: " "}`, `read: {side: right, with: " "}`,
+	} {
+		f := built(t, `{length: {kind: ascii, bytes: 6, counts: body, `+pads+`}, max: 9999}`)
+		wire, err := f.Append(nil, protocol.Frame{Body: []byte("hello")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in, n, err := f.Next(wire); err != nil || n != len(wire) || string(in.Body) != "hello" {
+			t.Errorf("%s: %q: got %q, %d, %v", pads, wire, in.Body, n, err)
+		}
+	}
+}
+
+// A length inside the body is a part of it.
+func TestLengthInside(t *testing.T) {
+	for _, tc := range []struct{ options, body, wire string }{
+		{`{length: {kind: ascii, bytes: 4, at: 3, counts: body}, max: 99}`, "TXN0000hello", "TXN0005hello"},
+		{`{length: {kind: ascii, bytes: 4, at: 3, counts: self}, max: 99}`, "TXN    hello", "TXN0009hello"},
+		{`{length: {kind: ascii, bytes: 4, at: 3, counts: all}, max: 99}`, "TXN0000hello", "TXN0012hello"},
+		{`{length: {kind: binary, bytes: 2, order: little, at: 0, counts: all}, start: "02", end: "03", max: 99}`, "..hello", "\x02\x08\x00hello\x03"},
+		{`{length: {kind: ascii, bytes: 3, at: 1, counts: body, write: {side: right, with: " "}}, end: "0A", max: 99}`, "T000", "T0  \n"},
+	} {
+		f := built(t, tc.options)
+		got, err := f.Append([]byte("x"), protocol.Frame{Body: []byte(tc.body)})
+		if err != nil || string(got) != "x"+tc.wire {
+			t.Errorf("%s: writes %q, %v", tc.options, got, err)
+		}
+		whole := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(tc.wire, "\x02"), "\x03"), "\n")
+		for n := range len(tc.wire) {
+			if in, used, err := f.Next([]byte(tc.wire[:n])); err != nil || used != 0 {
+				t.Errorf("%s: %d bytes: %+v, %d, %v", tc.options, n, in, used, err)
+			}
+		}
+		in, n, err := f.Next([]byte(tc.wire + "more"))
+		if err != nil || n != len(tc.wire) || string(in.Body) != whole {
+			t.Errorf("%s: got %q, %d, %v", tc.options, in.Body, n, err)
+		}
+	}
+	f := built(t, `{length: {kind: ascii, bytes: 4, at: 3, counts: all}, max: 20}`)
+	for wire, at := range map[string]int{"TXN0006": 3, "TXN0021": 3, "TXN00x9": 3} {
+		var e *protocol.Error
+		if _, _, err := f.Next([]byte(wire)); !errors.As(err, &e) || e.Offset != at {
+			t.Errorf("%s: %v", wire, err)
+		}
+	}
+	if got, err := f.Append(nil, protocol.Frame{Body: []byte("TXN00")}); err == nil {
+		t.Errorf("no room for the length: %q", got)
+	}
+	for options, want := range map[string]string{
+		`{length: {kind: ascii, bytes: 4, at: 3, counts: header}, max: 20}`:                   "at: not with",
+		`{length: {kind: ascii, bytes: 4, at: 3, counts: body}, tpdu: {}, max: 20}`:           "at: not with",
+		`{length: {kind: ascii, bytes: 4, at: -1, counts: body}, max: 20}`:                    "at: want 0 to",
+		`{length: {kind: ascii, bytes: 4, at: 0, counts: body, read: {with: " "}}, max: 20}`:  "at: the length is read",
+		`{length: {kind: none, at: 0}, max: 20}`:                                              "no other setting",
+		`{length: {kind: ascii, bytes: 4, at: 0, counts: body}, keep_alive: answer, max: 20}`: "keep_alive",
+	} {
+		if _, err := New(optionsOf(t, options)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", options, err, want)
+		}
 	}
 }
 
@@ -258,7 +323,7 @@ func TestOptionErrors(t *testing.T) {
 		{`{max: 9, header: {bytes: 4, length: {at: 0, kind: ascii, bytes: 2, counts: all}}}`, "length.counts"},
 		{`{max: 9, header: {bytes: 4, length: {at: 3, kind: ascii, bytes: 2, counts: body}}}`, "inside the header"},
 	} {
-		o := options(t, tc.options)
+		o := optionsOf(t, tc.options)
 		if err := o.Check(); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v, want %q", tc.options, err, tc.want)
 		}
@@ -331,7 +396,8 @@ func equal(a, b [][]byte) bool {
 // Whatever arrives: no panic, no more than what arrived, and a frame that was
 // read is written so that it is read again.
 func FuzzFrame(f *testing.F) {
-	list := append([]string{`{length: {kind: none}, tpdu: {}, max: 300}`,
+	list := append([]string{`{length: {kind: ascii, bytes: 4, at: 0, counts: body, write: {side: right, with: " "}}, end: "0D0A", max: 300}`,
+		`{start: "02", length: {kind: binary, bytes: 3, at: 2, order: little, counts: all}, max: 300}`, `{length: {kind: none}, tpdu: {}, max: 300}`,
 		`{length: {kind: binary, bytes: 2, counts: header}, tpdu: {}, header: {bytes: 6, lri: true}, max: 300}`}, framings...)
 	framers := make([]protocol.Framer, len(list))
 	for i, o := range list {

@@ -33,8 +33,13 @@ type Length struct {
 	Bytes  int    `yaml:"bytes"`  // room it takes: ascii 1 to 10, bcd 1 to 5 (two digits each), binary 1 to 8
 	Order  string `yaml:"order"`  // binary: one of big (default), little
 	Counts string `yaml:"counts"` // one of body, header (body, TPDU and sub-header), self (body and the length itself), all (everything but the end bytes)
-	Read   Pad    `yaml:"read"`   // ascii: how a short number is filled up when it arrives
+	Read   Pad    `yaml:"read"`   // ascii: how a short number is filled up when it arrives; as it is written is read too
 	Write  Pad    `yaml:"write"`  // ascii: how it is filled up when it is written
+	// the length stands inside the body, so many bytes behind its beginning: the
+	// layout has a field of its width there, which is filled in when the message is
+	// written. It then counts, with body, what is behind it; not with TPDU,
+	// header, auth or envelope
+	At *int `yaml:"at"`
 }
 
 // Pad says how a decimal number is filled up to its width.
@@ -129,9 +134,11 @@ func compile(o *Options) (*framer, error) {
 		}
 	}
 	switch {
+	case f.prefix.inside && (o.TPDU != nil || f.header.size > 0 || o.Length.Counts == "header"):
+		return nil, errors.New("length: at: not with TPDU or header")
 	case o.KeepAlive != "" && o.KeepAlive != "ignore" && !o.Answers():
 		return nil, fmt.Errorf("keep_alive: want ignore or answer, got %q", o.KeepAlive)
-	case o.Answers() && f.prefix.kind == none && len(f.end) == 0:
+	case o.Answers() && (f.prefix.kind == none && len(f.end) == 0 || f.prefix.inside):
 		return nil, errors.New("keep_alive: answer needs a length or end bytes")
 	}
 	if f.max < f.tpdu+f.header.size {
@@ -170,6 +177,14 @@ func (l *Length) compile() (prefix, error) {
 		p.head, p.self = true, true
 	default:
 		return p, fmt.Errorf("counts: want body, header, self or all, got %q", l.Counts)
+	}
+	if l.At != nil {
+		if p.inside, p.at = true, *l.At; p.at < 0 || p.at > maxHeader {
+			return p, fmt.Errorf("at: want 0 to %d, got %d", maxHeader, p.at)
+		}
+		if l.Read != (Pad{}) {
+			return p, errors.New("at: the length is read as it is written; read is for one that is no part of the body")
+		}
 	}
 	var err error
 	if p.read, err = l.Read.compile(); err != nil {

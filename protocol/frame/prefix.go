@@ -22,6 +22,8 @@ type prefix struct {
 	little      bool
 	head, self  bool // counts TPDU and header; counts itself
 	start       int  // bytes before it that it counts too
+	inside      bool // it is a part of the body
+	at          int  // and stands so far behind its beginning
 	read, write pad
 }
 
@@ -109,13 +111,10 @@ func fill(b []byte, c byte) {
 func (p *prefix) parse(b []byte) (uint64, bool) {
 	switch p.kind {
 	case ascii:
-		for len(b) > 1 && p.read.with != '0' && p.read.right && b[len(b)-1] == p.read.with {
-			b = b[:len(b)-1]
+		if v, ok := text.ReadUint(p.read.trim(b)); ok {
+			return v, true
 		}
-		for len(b) > 1 && p.read.with != '0' && !p.read.right && b[0] == p.read.with {
-			b = b[1:]
-		}
-		return text.ReadUint(b)
+		return text.ReadUint(p.write.trim(b)) // of the other end of the link
 	case bcd:
 		var digits [16]byte
 		d, ok := text.Decimal().ReadPacked(digits[:0], b)
@@ -125,4 +124,30 @@ func (p *prefix) parse(b []byte) (uint64, bool) {
 		return text.ReadUint(d)
 	}
 	return text.ReadBinary(b, p.little)
+}
+
+// trim cuts what fills up a number.
+func (p *pad) trim(b []byte) []byte {
+	if p.with == '0' { // it makes no other number
+		return b
+	}
+	for len(b) > 1 && p.right && b[len(b)-1] == p.with {
+		b = b[:len(b)-1]
+	}
+	for len(b) > 1 && !p.right && b[0] == p.with {
+		b = b[1:]
+	}
+	return b
+}
+
+// before is how many bytes of the body a length inside it does not count, less
+// those before the body that it does.
+func (p *prefix) before() int {
+	switch {
+	case p.head: // all
+		return -p.start
+	case p.self:
+		return p.at
+	}
+	return p.at + p.size
 }

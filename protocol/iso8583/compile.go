@@ -106,13 +106,14 @@ type compiler struct {
 	fields  []protocol.FieldSpec
 	owner   []uint8
 	ids     map[string]uint16
-	bit     int // of the field at hand
+	pads    map[uint16]bool // ids of free nibbles
+	bit     int             // of the field at hand
 	asked   []asked
 }
 
 // New compiles a description. The codec is safe for concurrent use.
 func New(s *Spec) (protocol.Codec, error) {
-	c := compiler{spec: s, ids: map[string]uint16{}, charset: text.GB18030}
+	c := compiler{spec: s, ids: map[string]uint16{}, pads: map[uint16]bool{}, charset: text.GB18030}
 	out := new(codec)
 	for n := 1; n <= maxBit; n++ {
 		out.op(n).bit = uint8(n - 1)

@@ -2,11 +2,13 @@ package iso8583
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"pgregory.net/rapid"
 
 	"qianzhi/protocol"
+	"qianzhi/protocol/text"
 )
 
 // drawer fills a record with values that the table allows.
@@ -108,17 +110,21 @@ func (d *drawer) positional(f *field) {
 	if !f.fixed {
 		n = rapid.IntRange(1, n).Draw(d.t, "parts")
 	}
+	announced := 0
 	for k := range p.sub[:n] {
 		sub := &p.sub[k]
-		if sub.group == nil {
-			d.field(sub)
-			continue
-		}
-		for range rapid.IntRange(1, sub.group.max).Draw(d.t, "turns") {
-			g := d.rec.Put(sub.id, -1, nil)
-			for i := range sub.group.sub {
-				d.value(&sub.group.sub[i], g)
+		switch {
+		case sub.counts != nil: // a loop that is not drawn has no turns
+			if loop := slices.IndexFunc(p.sub[:n], func(f field) bool { return f.id == *sub.counts }); loop >= 0 {
+				announced = rapid.IntRange(0, p.sub[loop].group.max).Draw(d.t, "announced")
 			}
+			d.rec.PutString(sub.id, -1, fmt.Sprintf("%0*d", sub.len, announced))
+		case sub.group == nil:
+			d.field(sub)
+		case sub.group.counter != nil:
+			d.turns(sub, announced)
+		default:
+			d.turns(sub, rapid.IntRange(1, sub.group.max).Draw(d.t, "turns"))
 		}
 	}
 	if p.rest && (n == len(p.sub) || p.sub[n].fixed && p.sub[n].size > 1) && rapid.Bool().Draw(d.t, "rest") && !p.sub[n-1].tail {
@@ -127,6 +133,15 @@ func (d *drawer) positional(f *field) {
 			most = min(most, p.sub[n].size-1)
 		}
 		d.rec.Put(p.other.id, -1, d.bytes(rapid.IntRange(1, most).Draw(d.t, "size")))
+	}
+}
+
+func (d *drawer) turns(loop *field, n int) {
+	for range n {
+		g := d.rec.Put(loop.id, -1, nil)
+		for i := range loop.group.sub {
+			d.value(&loop.group.sub[i], g)
+		}
 	}
 }
 
@@ -160,9 +175,15 @@ func (d *drawer) elements(p *parts) {
 		d.rec.PutString(p.other.id, -1, "no tag")
 		return
 	}
+	had := map[int]bool{}
 	for range rapid.IntRange(1, 5).Draw(d.t, "elements") {
 		if k := rapid.IntRange(-1, len(p.sub)-1).Draw(d.t, "element"); k >= 0 {
-			d.value(&p.sub[k], -1)
+			if sub := &p.sub[k]; !sub.whole() {
+				d.value(sub, -1)
+			} else if !had[k] {
+				d.field(sub)
+				had[k] = true
+			}
 			continue
 		}
 		val := d.bytes(rapid.IntRange(0, 9).Draw(d.t, "size"))
@@ -170,7 +191,7 @@ func (d *drawer) elements(p *parts) {
 		if p.kind == tagged {
 			size := make([]byte, p.size.size)
 			p.size.put(size, len(val))
-			unknown = append([]byte("????")[:p.tag], size...)
+			unknown = append([]byte(map[coding]string{codeASCII: "????", codeBCD: "\x99\x99\x99\x99", codeBinary: "\xEE\xEE\xEE\xEE"}[p.tags])[:p.tag], size...)
 		}
 		d.rec.Put(p.other.id, -1, append(unknown, val...))
 	}
@@ -222,7 +243,7 @@ func (d *drawer) text(f *field, n int) []byte {
 	var out []byte
 	for size := 0; ; {
 		r := rapid.SampledFrom([]rune(alphabet)).Draw(d.t, "character")
-		if r == ' ' && f.fixed {
+		if r == ' ' && f.fixed || r >= 0x80 && f.char == text.ASCII {
 			continue // filling would be cut off
 		}
 		if size++; r >= 0x80 { // two bytes in GBK and GB18030

@@ -44,8 +44,11 @@ type field struct {
 	char   text.Charset
 	hex    *hexCase // of formHex
 	prefix prefix
+	from   uint16 // of a part: its layout ids, and those of all it is made of
+	to     uint16 // behind them
 	parts  *parts
 	group  *group
+	counts *uint16 // the loop whose turns it holds the number of
 	cases  []usage
 	bit    int      // of a field with cases
 	late   fieldSet // fields behind it that choose among them
@@ -93,6 +96,7 @@ func (c *compiler) field(d *Field, path string, inherited pay.Mask, in nested) (
 			if f.pad, err = c.id(path+".pad", d.Title, mask, false, false); err != nil {
 				return nil, err
 			}
+			c.pads[f.pad] = true
 		}
 	}
 	return f, c.usages(f, d, path, mask, in)
@@ -202,8 +206,11 @@ func (f *field) compileSize(d *Field, s *Spec, in nested) error {
 	if in.digits && (d.Type != "n" || d.Var != "" || d.Parts != nil) {
 		return errors.New("parts of a value of digits are n of fixed length")
 	}
-	if in.loop && (d.Var != "" || d.Parts != nil || d.AnyPad) {
-		return errors.New("parts of a loop have a fixed length")
+	if in.loop && (d.Var == "rest" || d.Parts != nil || d.AnyPad) {
+		return errors.New("parts of a loop have a length, and neither parts nor any_pad")
+	}
+	if (in.loop || in.digits) && len(d.Cases) > 0 {
+		return errors.New("cases: not for parts of a loop or of digits")
 	}
 	if in.tagged {
 		if d.Var != "" {

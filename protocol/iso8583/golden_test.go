@@ -19,6 +19,11 @@ var links = map[string]string{
 	"cups-host":   "conf/links/cups-host.yaml",
 	"gz-iso8583":  "testdata/links/gz-iso8583.yaml",
 	"all-iso8583": "testdata/links/all-iso8583.yaml",
+
+	"agent-iso8583":  "testdata/links/agent-iso8583.yaml",
+	"as2805-iso8583": "testdata/links/as2805-iso8583.yaml",
+	"ascii-iso8583":  "testdata/links/ascii-iso8583.yaml",
+	"gas-1993":       "testdata/links/gas-1993.yaml",
 }
 
 func codecOf(tb testing.TB, link string) protocol.Codec {
@@ -42,7 +47,7 @@ func golden(tb testing.TB, link string) []wiretest.Case {
 }
 
 func TestGolden(t *testing.T) {
-	for _, link := range []string{"pos-cup", "cups-host", "gz-iso8583"} {
+	for _, link := range []string{"pos-cup", "cups-host", "gz-iso8583", "agent-iso8583", "as2805-iso8583", "ascii-iso8583"} {
 		t.Run(link, func(t *testing.T) {
 			wiretest.Run(t, golden(t, link), map[string]protocol.Codec{"request": codecOf(t, link)})
 		})

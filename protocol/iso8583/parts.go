@@ -27,15 +27,20 @@ type parts struct {
 	rest  bool     // other is in use
 	loose bool
 	other field
-	tag   int    // tagged: characters of the tag; mapped: bytes of the map
+	tag   int    // tagged: bytes of the tag; mapped: bytes of the map
+	tags  coding // tagged: of the tag
 	size  prefix // tagged: the length
+	first uint16 // layout id that owner begins with
+	owner []int16
 }
 
-// group is a loop: a run of fixed parts that repeats to the end.
+// group is a loop: a run of parts that repeats to the end, or as often as an
+// earlier part says.
 type group struct {
-	sub  []field
-	size int // bytes of one turn
-	max  int
+	sub     []field
+	size    int // bytes of one turn, 0 when it varies
+	max     int
+	counter *field // holds the number of turns, nil: to the end
 }
 
 // parts compiles what a value is made of.
@@ -69,7 +74,7 @@ func (c *compiler) parts(f *field, d *Field, path string) error {
 	case d.Parts.Loose && !in.tagged, d.Parts.Rest && p.kind > digitwise:
 		return errors.New("parts: rest is for positional, loose for tlv and ber")
 	}
-	f.parts = p
+	f.parts, p.first = p, uint16(len(c.fields))
 	for i := range d.Fields {
 		if err := c.part(f, &d.Fields[i], path, in); err != nil {
 			return fmt.Errorf("%s: %w", d.Fields[i].Name, err)
@@ -84,13 +89,17 @@ func (c *compiler) parts(f *field, d *Field, path string) error {
 	}
 	var err error
 	p.other.id, err = c.id(p.other.name, "其他", f.mask, false, p.kind != digitwise)
+	p.owner = append(p.owner, otherPart)
 	return err
 }
 
 func (p *parts) compileTLV(d *Parts) error {
 	coding, err := parseCoding(d.Code, codeASCII)
 	if err != nil {
-		return err
+		return fmt.Errorf("parts.code: %w", err)
+	}
+	if p.tags, err = parseCoding(d.Tags, codeASCII); err != nil {
+		return fmt.Errorf("parts.tag_code: %w", err)
 	}
 	if p.tag < 1 || p.tag > 4 || d.Size < 1 || d.Size > 6 || coding != codeASCII && d.Size > 3 {
 		return errors.New("parts: want tag 1 to 4, size 1 to 6, or to 3 if not ascii")
@@ -106,10 +115,11 @@ func (c *compiler) part(f *field, d *Field, path string, in nested) error {
 	var key uint32
 	switch p.kind {
 	case tagged:
-		if len(d.Name) != p.tag {
-			return fmt.Errorf("want a tag of %d characters", p.tag)
+		tag := p.tagOf(d.Name)
+		if len(tag) != p.tag || !p.spells(tag) {
+			return fmt.Errorf("want a tag of %d %s", p.tag, p.tagUnits())
 		}
-		key = number([]byte(d.Name))
+		key = number(tag)
 	case ber:
 		b, err := hex.DecodeString(d.Name)
 		if err != nil || len(b) == 0 || len(b) != tagSize(b) || strings.ToUpper(d.Name) != d.Name {
@@ -123,10 +133,10 @@ func (c *compiler) part(f *field, d *Field, path string, in nested) error {
 		}
 		key = uint32(n)
 	}
-	if in.tagged && d.Parts != nil {
-		return errors.New("a tagged value has no parts of its own")
+	if in.tagged && p.find(key) >= 0 {
+		return errors.New("stands twice")
 	}
-	if n := len(p.sub); n > 0 && (p.sub[n-1].group != nil || p.sub[n-1].tail) {
+	if n := len(p.sub); n > 0 && (p.sub[n-1].group != nil && p.sub[n-1].group.counter == nil || p.sub[n-1].tail) {
 		return errors.New("the part before goes to the end: nothing follows it")
 	}
 	if len(d.Loop) > 0 {
@@ -135,13 +145,39 @@ func (c *compiler) part(f *field, d *Field, path string, in nested) error {
 		}
 		return c.loop(p, d, name, f.mask)
 	}
+	first := len(c.fields)
 	sub, err := c.field(d, name, f.mask, in)
 	if err != nil {
 		return err
 	}
+	for id := first; id < len(c.fields); id++ {
+		if k := len(p.sub); c.pads[uint16(id)] {
+			p.owner = append(p.owner, noPart)
+		} else {
+			p.owner = append(p.owner, int16(k))
+		}
+	}
+	sub.from, sub.to = uint16(first), uint16(len(c.fields))
+	for i := range sub.cases {
+		sub.cases[i].as.from, sub.cases[i].as.to = sub.from, sub.to
+	}
 	p.sub, p.keys = append(p.sub, *sub), append(p.keys, key)
 	return nil
 }
+
+// which returns the part that a layout id belongs to.
+func (p *parts) which(id uint16) int {
+	if i := int(id) - int(p.first); i >= 0 && i < len(p.owner) {
+		return int(p.owner[i])
+	}
+	return noPart
+}
+
+// noPart and otherPart stand beside the indices of parts.
+const (
+	noPart    = -2
+	otherPart = -1
+)
 
 func (c *compiler) loop(p *parts, d *Field, path string, inherited pay.Mask) error {
 	if d.Max < 1 || d.Type != "" || d.Parts != nil || d.Len != 0 {
@@ -152,6 +188,9 @@ func (c *compiler) loop(p *parts, d *Field, path string, inherited pay.Mask) err
 		return err
 	}
 	out := field{name: path, mask: mask, fixed: true, group: &group{max: d.Max}}
+	if err := p.counter(d.Count, &out); err != nil {
+		return err
+	}
 	if out.id, err = c.id(path, d.Title, mask, true, false); err != nil {
 		return err
 	}
@@ -163,10 +202,35 @@ func (c *compiler) loop(p *parts, d *Field, path string, inherited pay.Mask) err
 		}
 		out.group.sub = append(out.group.sub, *sub)
 		out.group.size += sub.size
+		out.fixed = out.fixed && sub.fixed
 	}
-	out.size = out.group.size
+	if !out.fixed {
+		out.group.size = 0
+	}
+	if out.size = out.group.size; out.group.counter != nil {
+		out.group.counter.counts = &out.id
+	}
 	p.sub, p.keys = append(p.sub, out), append(p.keys, 0)
 	return nil
+}
+
+// counter finds the part that holds the number of turns of a loop.
+func (p *parts) counter(name string, loop *field) error {
+	if name == "" {
+		return nil
+	}
+	for k := range p.sub {
+		n := &p.sub[k]
+		if !strings.HasSuffix(n.name, "."+name) {
+			continue
+		}
+		if n.counts != nil || !n.fixed || n.class != classN || n.form != formPacked && n.form != formZoned || n.any || len(n.cases) > 0 || n.len > 9 {
+			return fmt.Errorf("count: %s must be of type n and at most 9 digits, without any_pad and cases, and count one loop", name)
+		}
+		loop.group.counter = n
+		return nil
+	}
+	return fmt.Errorf("count: no part %q before the loop", name)
 }
 
 // number joins up to four bytes.
@@ -225,7 +289,8 @@ func (r *reader) positional(f *field) error {
 	p := f.parts
 	for i := range p.sub {
 		sub, left := &p.sub[i], len(r.b)-r.at
-		if left == 0 || sub.fixed && left < sub.size {
+		counted := sub.group != nil && sub.group.counter != nil
+		if !counted && (left == 0 || sub.fixed && left < sub.size) {
 			break
 		}
 		read := r.field
@@ -247,25 +312,65 @@ func (r *reader) positional(f *field) error {
 	return fieldError(f.name, from, "the end of the field or a whole part", fmt.Sprintf("%d bytes more", r.at-from), "")
 }
 
-// loop reads turns to the end of the value.
+// loop reads turns to the end of the value, or as many as were announced.
 func (r *reader) loop(f *field) error {
-	for turn := 0; len(r.b)-r.at >= f.size; turn++ {
+	turns, err := r.turns(f.group)
+	if err != nil {
+		return err
+	}
+	for turn := 0; turn < turns || turns < 0 && len(r.b)-r.at >= max(1, f.group.size); turn++ {
 		if turn == f.group.max {
 			return fieldError(f.name, r.at, fmt.Sprintf("at most %d turns", f.group.max), "more", "")
 		}
-		g := len(r.nodes)
+		g, from := len(r.nodes), r.at
 		if err := r.put(r.arena, f, r.at, f.size, -1); err != nil {
 			return err
 		}
 		for i := range f.group.sub {
-			sub := &f.group.sub[i]
-			if err := r.value(sub, r.b[r.at:r.at+sub.size], r.at, sub.len, g); err != nil {
+			if err := r.child(&f.group.sub[i], g); err != nil {
 				return err
 			}
-			r.at += sub.size
 		}
+		r.nodes[g].Size = uint32(r.at - from)
 	}
 	return nil
+}
+
+// turns returns how many turns were announced, -1 when none were: the loop goes
+// to the end.
+func (r *reader) turns(l *group) (int, error) {
+	if l.counter == nil {
+		return -1, nil
+	}
+	rec := r.known()
+	i, n := rec.Find(l.counter.id), 0
+	if i < 0 {
+		return 0, nil // the value ended before
+	}
+	for _, c := range rec.Value(i) {
+		n = n*10 + int(c-'0')
+	}
+	if n > l.max {
+		return 0, fieldError(l.counter.name, int(r.nodes[i].From), fmt.Sprintf("at most %d turns", l.max), fmt.Sprintf("%d", n), "")
+	}
+	return n, nil
+}
+
+// child reads a part of the turn at node g.
+func (r *reader) child(f *field, g int) error {
+	units, size := f.len, f.size
+	if !f.fixed {
+		var err error
+		if units, size, err = r.length(f); err != nil {
+			return err
+		}
+	}
+	from := r.at
+	if len(r.b)-from < size {
+		return f.short(from, size, len(r.b)-from)
+	}
+	r.at += size
+	return r.value(f, r.b[from:r.at], from, units, g)
 }
 
 // digits unpacks all digits once; the parts are slices of them.

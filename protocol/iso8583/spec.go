@@ -31,7 +31,7 @@ type Bitmap struct {
 
 // Field describes one field, subfield or tagged value.
 type Field struct {
-	Name  string `yaml:"name"`  // bit number, subfield number or tag in hex; any word in a loop
+	Name  string `yaml:"name"`  // bit number, subfield number or tag; any word in a loop
 	Title string `yaml:"title"` // what the interface document calls it
 	// one of n (digits), z (track), x (C or D and digits), a, an, ans (text),
 	// b (bytes); empty: the field is made of parts of its own kind
@@ -48,7 +48,8 @@ type Field struct {
 	Mask   string  `yaml:"mask"`    // one of public, account, card, name, address, contact, never; empty: that of the enclosing field, at the top never
 	Parts  *Parts  `yaml:"parts"`   // the value is made of fields
 	Fields []Field `yaml:"fields"`  // the parts
-	Loop   []Field `yaml:"loop"`    // a group that repeats to the end of the enclosing field
+	Loop   []Field `yaml:"loop"`    // a group that repeats to the end of the enclosing field, or as often as count says
+	Count  string  `yaml:"count"`   // for a loop: the part before it that holds the number of turns, type n of fixed length
 	Max    int     `yaml:"max"`     // times, for a loop
 	Cases  []Case  `yaml:"cases"`   // other forms of the field, by the values of other fields
 }
@@ -58,7 +59,10 @@ type Parts struct {
 	// one of positional (one after the other, the last ones may be missing), tlv
 	// (tag and length and value), ber (the TLV of chip cards), bitmap
 	Kind string `yaml:"kind"`
-	Tag  int    `yaml:"tag"`  // tlv: characters of the tag
+	Tag  int    `yaml:"tag"` // tlv: bytes of the tag
+	// tlv: code of the tag: one of ascii (default), bcd, binary; the name of a bcd
+	// or binary tag is in hex, two digits for a byte
+	Tags string `yaml:"tag_code"`
 	Size int    `yaml:"size"` // tlv: bytes of the length
 	Code string `yaml:"code"` // tlv: code of the length: one of ascii (default), bcd, binary
 	Map  int    `yaml:"map"`  // bitmap: bytes of the map, 1 to 16

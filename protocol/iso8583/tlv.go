@@ -1,6 +1,10 @@
 package iso8583
 
-import "fmt"
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
 
 // element is one tag, length and value.
 type element struct {
@@ -16,10 +20,8 @@ func (p *parts) step(b []byte) (e element, why string) {
 	if len(b) < p.tag+p.size.size {
 		return e, "an element that is whole"
 	}
-	for _, c := range b[:p.tag] {
-		if c <= ' ' || c >= 0x7F {
-			return e, "a tag of printable characters"
-		}
+	if !p.spells(b[:p.tag]) {
+		return e, fmt.Sprintf("a tag of %d %s", p.tag, p.tagUnits())
 	}
 	n, ok := p.size.read(b[p.tag : p.tag+p.size.size])
 	if !ok {
@@ -30,6 +32,34 @@ func (p *parts) step(b []byte) (e element, why string) {
 		return e, "as many bytes as the length says"
 	}
 	return e, ""
+}
+
+// spells reports whether b can be a tag.
+func (p *parts) spells(b []byte) bool {
+	for _, c := range b {
+		if p.tags == codeASCII && (c <= ' ' || c >= 0x7F) || p.tags == codeBCD && (c>>4 > 9 || c&15 > 9) {
+			return false
+		}
+	}
+	return true
+}
+
+// tagUnits says what a tag is made of.
+func (p *parts) tagUnits() string {
+	return [...]string{codeBCD: "bytes of digits", codeASCII: "printable characters", codeBinary: "bytes"}[p.tags]
+}
+
+// tagOf returns the bytes of the tag that a part is named by, nil when the name
+// is none.
+func (p *parts) tagOf(name string) []byte {
+	if p.tags == codeASCII {
+		return []byte(name)
+	}
+	b, err := hex.DecodeString(name)
+	if err != nil || strings.ToUpper(name) != name {
+		return nil
+	}
+	return b
 }
 
 // stepBER reads a BER element. Filling zeros and lengths that are longer than
@@ -110,16 +140,32 @@ func (r *reader) tagged(f *field) error {
 		if e.part >= 0 {
 			sub, raw = &p.sub[e.part], raw[e.from:]
 		}
-		units, ok := sub.units(raw)
-		if !ok || units < sub.min || units > sub.len {
-			return fieldError(sub.name, at, sub.want(), fmt.Sprintf("%d bytes", len(raw)), "")
-		}
-		r.at += e.to
-		if err := r.value(sub, raw, r.at-len(raw), units, -1); err != nil {
+		if err := r.element(sub, raw, at+e.to); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// element reads the value of an element, or one that is kept whole, up to to.
+func (r *reader) element(sub *field, raw []byte, to int) error {
+	if len(sub.cases) > 0 {
+		sub = sub.formOf(r.usage(sub))
+	}
+	units, ok := sub.units(raw)
+	if !ok || units < sub.min || units > sub.len {
+		return fieldError(sub.name, r.at, sub.want(), fmt.Sprintf("%d bytes", len(raw)), "")
+	}
+	at := r.at
+	if r.at = to; sub.parts == nil {
+		return r.value(sub, raw, to-len(raw), units, -1)
+	}
+	for id := sub.from; id < sub.to; id++ {
+		if r.first[id] != 0 {
+			return fieldError(sub.name, at, "each element that has parts once", "a second one", "")
+		}
+	}
+	return r.parts(sub, to-len(raw), units)
 }
 
 // path names the element that b begins with, as far as its tag can be read.
@@ -127,8 +173,16 @@ func (p *parts) path(f *field, b []byte) string {
 	switch n := min(p.tag, len(b)); {
 	case p.kind == ber && tagSize(b) > 0:
 		return fmt.Sprintf("%s.%X", f.name, b[:tagSize(b)])
-	case p.kind == tagged && n == p.tag && classANS.holds(b[:n]):
-		return f.name + "." + string(b[:n])
+	case p.kind == tagged && n == p.tag && p.spells(b[:n]):
+		return f.name + "." + p.tagName(b[:n])
 	}
 	return f.name
+}
+
+// tagName is the name of a part with the tag.
+func (p *parts) tagName(tag []byte) string {
+	if p.tags == codeASCII {
+		return string(tag)
+	}
+	return fmt.Sprintf("%X", tag)
 }

@@ -3,6 +3,7 @@ package iso8583
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"qianzhi/protocol"
 	"qianzhi/protocol/text"
@@ -57,6 +58,8 @@ func (w *writer) positional(dst []byte, f *field) ([]byte, error) {
 		switch sub := &p.sub[k]; {
 		case sub.group != nil:
 			dst, err = w.loop(dst, sub)
+		case sub.counts != nil:
+			dst, err = w.count(dst, sub)
 		case sub.form == formText && sub.fixed && !sub.has(w.rec):
 			dst, _ = sub.appendText(dst, nil)
 		default:
@@ -86,6 +89,47 @@ func (p *parts) noRest() error {
 	return fieldError(p.other.name, -1, "what remains after the parts before it", "more or nothing", "")
 }
 
+// count writes how many turns the loop has, whatever the record says.
+func (w *writer) count(dst []byte, f *field) ([]byte, error) {
+	turns := 0
+	for i := range w.nodes {
+		if w.nodes[i].ID == *f.counts && w.nodes[i].Parent == 0 {
+			turns++
+		}
+	}
+	from := len(dst)
+	dst, ok := text.AppendUint(dst, uint64(turns), f.len)
+	if ok && f.form == formPacked {
+		dst, ok = f.set.AppendBCD(dst[:from], dst[from:], f.odd)
+	}
+	if !ok {
+		return nil, fieldError(f.name, -1, f.want(), fmt.Sprintf("%d turns", turns), "")
+	}
+	if i := w.find(f.id); i >= 0 {
+		w.rec.Span(i, from-w.base, len(dst)-from)
+		w.left--
+	}
+	return dst, nil
+}
+
+// child writes a part of a turn, which stands at node i.
+func (w *writer) child(dst []byte, f *field, i int) ([]byte, error) {
+	at := len(dst)
+	if !f.fixed {
+		dst = append(dst, "\x00\x00\x00\x00\x00\x00"[:f.prefix.size]...)
+	}
+	dst, units, err := w.value(dst, f, i)
+	switch {
+	case err != nil:
+		return nil, err
+	case f.fixed:
+		return dst, nil
+	case units < f.min || units > f.len:
+		return nil, fieldError(f.name, -1, f.want(), fmt.Sprintf("%d", units), "")
+	}
+	return dst, f.putLength(dst[at:], units)
+}
+
 func (w *writer) loop(dst []byte, f *field) ([]byte, error) {
 	turns, err := 0, error(nil)
 	for g := range w.nodes {
@@ -102,7 +146,7 @@ func (w *writer) loop(dst []byte, f *field) ([]byte, error) {
 			if child < 0 {
 				return nil, fieldError(sub.name, -1, sub.want(), "none", "")
 			}
-			if dst, _, err = w.value(dst, sub, child); err != nil {
+			if dst, err = w.child(dst, sub, child); err != nil {
 				return nil, err
 			}
 		}
@@ -176,8 +220,11 @@ func (w *writer) tagged(dst []byte, p *parts) ([]byte, error) {
 		if k == noPart || w.nodes[i].Parent != 0 {
 			continue
 		}
-		if k == otherPart {
+		switch {
+		case k == otherPart:
 			bare = bare || !p.keeps(w.rec.Value(i))
+		case p.sub[k].whole() && w.begun(p, k, i): // it was written with its first value
+			continue
 		}
 		if dst, err = w.element(dst, p, k, i); err != nil {
 			return nil, err
@@ -202,26 +249,20 @@ func (p *parts) keeps(b []byte) bool {
 // alone reports whether b may be a whole value that is kept as other.
 func (p *parts) alone(b []byte) bool { return len(b) == 0 || p.loose && !p.scans(b) }
 
-// noPart and otherPart stand beside the indices of parts.
-const (
-	noPart    = -2
-	otherPart = -1
-)
+// whole reports whether an element is written with all of its values at once,
+// because one of its forms has parts.
+func (f *field) whole() bool {
+	return f.parts != nil || slices.ContainsFunc(f.cases, func(u usage) bool { return u.as.parts != nil })
+}
 
-// which returns the part that a layout id belongs to.
-func (p *parts) which(id uint16) int {
-	switch { // the parts were numbered one after the other, other last
-	case id == p.other.id:
-		return otherPart
-	case len(p.sub) == 0 || id < p.sub[0].id || id > p.other.id:
-		return noPart
-	}
-	for k := range p.sub {
-		if p.sub[k].id == id {
-			return k
+// begun reports whether a value of part k stands before node i.
+func (w *writer) begun(p *parts, k, i int) bool {
+	for i--; i >= 0; i-- { // as a rule the one before it
+		if p.which(w.nodes[i].ID) == k {
+			return true
 		}
 	}
-	return noPart
+	return false
 }
 
 // element writes node i as part k. The length is known when the value was
@@ -236,9 +277,21 @@ func (w *writer) element(dst []byte, p *parts, k, i int) ([]byte, error) {
 	if p.kind == ber {
 		size = 1
 	}
+	if len(sub.cases) > 0 {
+		sub = sub.formOf(sub.usage(w.rec))
+	}
 	dst = append(appendTag(dst, p.keys[k], p.tag), "\x00\x00\x00\x00\x00\x00"[:size]...)
 	from := len(dst)
-	dst, units, err := w.value(dst, sub, i)
+	var units int
+	var err error
+	switch {
+	case sub.parts != nil:
+		dst, units, err = w.parts(dst, sub)
+	case w.nodes[i].ID != sub.id:
+		err = fieldError(sub.name, -1, "a value of this form", "another", "the forms of a field are chosen by cases of the link file")
+	default:
+		dst, units, err = w.value(dst, sub, i)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -247,9 +300,7 @@ func (w *writer) element(dst []byte, p *parts, k, i int) ([]byte, error) {
 		return nil, fieldError(sub.name, -1, sub.want(), fmt.Sprintf("%d", units), "")
 	}
 	if p.kind == ber {
-		dst = berLength(dst, from)
-		w.rec.Span(i, len(dst)-n-w.base, n)
-		return dst, nil
+		return w.berLength(dst, sub, from), nil
 	}
 	if !p.size.put(dst[from-size:from], n) {
 		return nil, fieldError(sub.name, -1, p.size.String(), fmt.Sprintf("%d", n), "")
@@ -269,9 +320,9 @@ func appendTag(dst []byte, key uint32, chars int) []byte {
 	return dst
 }
 
-// berLength writes the length of the value that goes from from to the end,
-// before which one byte is free.
-func berLength(dst []byte, from int) []byte {
+// berLength writes the length of the value of sub that goes from from to the
+// end, before which one byte is free.
+func (w *writer) berLength(dst []byte, sub *field, from int) []byte {
 	n := len(dst) - from
 	if n < 0x80 {
 		dst[from-1] = byte(n)
@@ -282,6 +333,12 @@ func berLength(dst []byte, from int) []byte {
 	dst = append(dst, "\x00\x00\x00\x00"[:extra]...)
 	copy(dst[from+extra:], dst[from:from+n])
 	text.AppendBinary(dst[:from], uint64(n), extra, false)
+	for i := range w.nodes { // what stands within has moved too
+		at := &w.nodes[i]
+		if at.ID >= sub.from && at.ID < sub.to && int(at.From) >= from-w.base && int(at.From) <= from-w.base+n {
+			at.From += uint32(extra)
+		}
+	}
 	return dst
 }
 

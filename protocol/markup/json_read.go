@@ -12,8 +12,8 @@ import (
 type jsonCodec struct{ tree }
 
 func newJSON(t tree, s *Spec) (protocol.Codec, error) {
-	if s.Root != "" || s.Namespaces != nil || s.Separator != "" || s.Assign != "" || s.Escape != "" || s.End {
-		return nil, errors.New("root, namespaces, separator, assign, escape and end are not for json")
+	if s.Root != "" || s.Namespaces != nil || s.Separator != "" || s.Assign != "" || s.Quote != "" || s.Escape != "" || s.End {
+		return nil, errors.New("root, namespaces, separator, assign, quote, escape and end are not for json")
 	}
 	if s.Encoding != "" && s.Encoding != "utf-8" {
 		return nil, fmt.Errorf("encoding: json is utf-8, got %q", s.Encoding)
@@ -28,7 +28,7 @@ func (n *node) valueOnly() error {
 			return err
 		}
 	}
-	if n.value() && len(n.kids) > 0 {
+	if (n.value() || n.own != nil) && len(n.kids) > 0 {
 		return fmt.Errorf("%s: a value cannot have members", n.path)
 	}
 	return nil
@@ -214,7 +214,7 @@ func (r *jsonReader) array(n *node, parent int) error {
 		if g < 0 {
 			return r.fail(n.path, "fewer fields in one message", "")
 		}
-		if err := r.object(n, g); err != nil {
+		if err := r.entry(n, g); err != nil {
 			return entry(err, n, i)
 		}
 		r.rec.Span(g, from, r.at-from)
@@ -227,6 +227,14 @@ func (r *jsonReader) array(n *node, parent int) error {
 		}
 		r.space()
 	}
+}
+
+// entry reads one entry of an array: an object, or a value.
+func (r *jsonReader) entry(n *node, g int) error {
+	if n.own != nil {
+		return r.value(n.own, g)
+	}
+	return r.object(n, g)
 }
 
 // value reads a scalar into the record. The span of a string is what stands

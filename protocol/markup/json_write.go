@@ -73,7 +73,7 @@ func (w *jsonWriter) array(n *node, parent int) (bool, error) {
 			w.dst = append(w.dst, ',')
 		}
 		from := len(w.dst)
-		if _, err := w.object(n, g); err != nil {
+		if err := w.entry(n, g); err != nil {
 			return false, entry(err, n, i)
 		}
 		w.rec.Span(g, from-w.start, len(w.dst)-from)
@@ -81,6 +81,19 @@ func (w *jsonWriter) array(n *node, parent int) (bool, error) {
 	}
 	w.dst = append(w.dst, ']')
 	return i > 0 || n.required, nil
+}
+
+// entry writes one entry of an array: an object, or a value.
+func (w *jsonWriter) entry(n *node, g int) error {
+	if n.own == nil {
+		_, err := w.object(n, g)
+		return err
+	}
+	wrote, err := w.value(n.own, g)
+	if err == nil && !wrote {
+		err = fail(n.own.path, len(w.dst)-w.start, "a value", "none", "")
+	}
+	return err
 }
 
 func (w *jsonWriter) value(n *node, parent int) (bool, error) {

@@ -36,9 +36,10 @@ type Spec struct {
 	Root       string      `yaml:"root"`       // xml: name of the outermost element
 	Namespaces []Namespace `yaml:"namespaces"` // xml: prefixes of the names below
 
-	Separator string `yaml:"separator"` // kv: between pairs, one character; empty: &
-	Assign    string `yaml:"assign"`    // kv: between name and value, one character; empty: =
-	Escape    string `yaml:"escape"`    // kv: one of none (default), percent (%XX), form (%XX; a plus sign is a blank)
+	Separator string `yaml:"separator"` // kv: between pairs, 1 to 4 ASCII characters such as & or \r\n; empty: &
+	Assign    string `yaml:"assign"`    // kv: between name and value, 1 to 4 ASCII characters such as : or =>; empty: =
+	Quote     string `yaml:"quote"`     // kv: double quotes around values, doubled inside: one of none (default), needed, always
+	Escape    string `yaml:"escape"`    // kv: one of none (default), percent (%XX), form (%XX; a plus sign is a blank), backslash (before a separator or backslash in a value)
 	End       bool   `yaml:"end"`       // kv: a separator also follows the last pair
 }
 
@@ -51,7 +52,7 @@ type Namespace struct {
 
 // Field is a value, or, when Loop is set, a group of fields that repeats.
 type Field struct {
-	Name     string `yaml:"name"`     // path
+	Name     string `yaml:"name"`     // path; in a loop of json or xml a point alone is the entry itself: a value of the array, the text of the element
 	Title    string `yaml:"title"`    // what the interface document calls it
 	Type     string `yaml:"type"`     // one of string (default), number (whole), decimal, bool
 	Mask     string `yaml:"mask"`     // one of public, account, card, name, address, contact, never; empty: public
@@ -87,6 +88,7 @@ type node struct {
 	space    []byte // xml: namespace, empty for none
 	max      int
 	kids     []node
+	own      *node // of a loop: the value that an entry itself is
 }
 
 func (n *node) value() bool { return n.kind >= str }
@@ -178,22 +180,16 @@ func (k *compiler) fields(at *node, fields []Field, prefix string) error {
 }
 
 func (k *compiler) field(at *node, f *Field, path, prefix string) error {
+	if f.Name == "." && at.kind == group && at.own == nil {
+		at.own = &node{name: at.name, path: prefix + "."}
+		return k.value(at.own, f)
+	}
 	n, err := at.make(path, prefix)
 	if err != nil {
 		return err
 	}
 	if n.required = f.Required; f.Loop == "" {
-		if f.Max != 0 || f.Fields != nil {
-			return errors.New("max and fields belong to a loop")
-		}
-		var ok bool
-		if n.kind, ok = parseType(f.Type); !ok {
-			return fmt.Errorf("type: want string, number, decimal or bool, got %q", f.Type)
-		}
-		if n.mask, ok = pay.ParseMask(f.Mask); !ok {
-			return fmt.Errorf("mask: unknown class %q", f.Mask)
-		}
-		return k.define(n, protocol.FieldSpec{Name: n.path, Title: f.Title, Mask: n.mask})
+		return k.value(n, f)
 	}
 	switch {
 	case f.Name != "" || f.Type != "" || f.Mask != "":
@@ -210,6 +206,22 @@ func (k *compiler) field(at *node, f *Field, path, prefix string) error {
 		return err
 	}
 	return k.fields(n, f.Fields, n.path+".")
+}
+
+// value compiles a field that is no loop.
+func (k *compiler) value(n *node, f *Field) error {
+	if f.Max != 0 || f.Fields != nil {
+		return errors.New("max and fields belong to a loop")
+	}
+	n.required = f.Required
+	var ok bool
+	if n.kind, ok = parseType(f.Type); !ok {
+		return fmt.Errorf("type: want string, number, decimal or bool, got %q", f.Type)
+	}
+	if n.mask, ok = pay.ParseMask(f.Mask); !ok {
+		return fmt.Errorf("mask: unknown class %q", f.Mask)
+	}
+	return k.define(n, protocol.FieldSpec{Name: n.path, Title: f.Title, Mask: n.mask})
 }
 
 func (k *compiler) define(n *node, f protocol.FieldSpec) error {

@@ -27,8 +27,8 @@ type xmlCodec struct {
 var xmlEncodings = [...]string{text.UTF8: "UTF-8", text.GBK: "GBK", text.GB18030: "GB18030"}
 
 func newXML(t tree, s *Spec) (protocol.Codec, error) {
-	if s.Separator != "" || s.Assign != "" || s.Escape != "" || s.End {
-		return nil, errors.New("separator, assign, escape and end are not for xml")
+	if s.Separator != "" || s.Assign != "" || s.Quote != "" || s.Escape != "" || s.End {
+		return nil, errors.New("separator, assign, quote, escape and end are not for xml")
 	}
 	if s.Root == "" {
 		return nil, errors.New("root: want the name of the outermost element")
@@ -100,7 +100,7 @@ func (c *xmlCodec) names(n *node, spaces []Namespace) error {
 		if err := c.names(k, spaces); err != nil {
 			return err
 		}
-		if n.value() && !k.attr {
+		if n.content() != nil && !k.attr {
 			return fmt.Errorf("%s: a value can have attributes, not elements", n.path)
 		}
 		for j := range i {
@@ -110,6 +110,15 @@ func (c *xmlCodec) names(n *node, spaces []Namespace) error {
 		}
 	}
 	return nil
+}
+
+// content is what the text between the tags of n is the value of, nil when there
+// are elements.
+func (n *node) content() *node {
+	if n.value() {
+		return n
+	}
+	return n.own
 }
 
 // xmlName reports whether s is a name that the scanner reads, without a colon.

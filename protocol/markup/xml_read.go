@@ -51,8 +51,8 @@ func (r *xmlReader) inside(n *node, t *tag, parent int) error {
 			return err
 		}
 	}
-	if n.value() {
-		if err := r.value(n, t, parent); err != nil {
+	if v := n.content(); v != nil {
+		if err := r.value(v, t, parent); err != nil {
 			return err
 		}
 	} else if !t.empty {

@@ -205,6 +205,10 @@ func FuzzKV(f *testing.F) {
 	codecs := []protocol.Codec{s["request"], s["reply"],
 		compile(f, "format: kv\nextra: ignore\nescape: percent\nfields: [{name: a, required: true}, {name: b, type: decimal}, {name: c, type: bool}]"),
 		compile(f, "format: kv\nseparator: \"\\n\"\nfields: [{name: a}, {name: 户名}]")}
+	for i, spec := range marksSpecs {
+		codecs = append(codecs, compile(f, spec))
+		f.Add(byte(4+i), []byte([]string{"a=>1||b=>2", "a: 1\r\nb: 2\r\n", `a="x,""y",b=z`, `a="1"|b=""`, "a=x\\||n=1", "a=1\\~|~2~|~"}[i]))
+	}
 	cases := wiretest.Load(f, root+"testdata/wire/query-kv", text.GBK)
 	for i, side := range []string{"request", "reply"} {
 		for _, b := range wiretest.Bodies(cases, side) {

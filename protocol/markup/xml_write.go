@@ -55,7 +55,7 @@ func (w *xmlWriter) content(n *node, parent, val int) (bool, error) {
 	}
 	w.dst = append(w.dst, '>')
 	if val >= 0 {
-		if err := w.value(n, val, false); err != nil {
+		if err := w.value(n.content(), val, false); err != nil {
 			return false, err
 		}
 	}
@@ -118,9 +118,17 @@ func (w *xmlWriter) loop(n *node, parent int) (bool, error) {
 		if i >= n.max {
 			return false, fail(n.path, len(w.dst)-w.start, fmt.Sprintf("at most %d entries", n.max), "more", "")
 		}
-		from := len(w.dst)
+		from, val := len(w.dst), -1
 		w.dst = append(append(w.dst, '<'), n.key...)
-		if _, err := w.content(n, g, -1); err != nil {
+		if n.own != nil {
+			val = w.rec.Child(g, n.own.id)
+			if empty := val < 0 || len(w.rec.Value(val)) == 0; empty && n.own.required {
+				return false, entry(fail(n.own.path, from-w.start, "a value", "none", ""), n, i)
+			} else if empty && n.own.kind != str {
+				val = -1
+			}
+		}
+		if _, err := w.content(n, g, val); err != nil {
 			return false, entry(err, n, i)
 		}
 		w.close(n)

@@ -36,7 +36,7 @@ func (l *Link) Assemble(p Parts) (*protocol.Dialect, error) {
 	}
 	for _, step := range steps {
 		if err := step(d); err != nil {
-			return nil, conf.InFile(l.name, err)
+			return nil, conf.InFile(l.name, l.located(err))
 		}
 	}
 	return d, nil
@@ -75,7 +75,14 @@ func (l *Link) framers(d *protocol.Dialect) (err error) {
 	return nil
 }
 
-func (l *Link) codecs(d *protocol.Dialect) (err error) {
+func (l *Link) codecs(d *protocol.Dialect) error {
+	if err := l.build(d); err != nil {
+		return fmt.Errorf("%s: %w", l.Codecs.Name(), err)
+	}
+	return nil
+}
+
+func (l *Link) build(d *protocol.Dialect) (err error) {
 	switch {
 	case l.ISO8583 != nil:
 		d.Request.Codec, err = iso8583.New(l.ISO8583)
@@ -187,8 +194,8 @@ func (c *compiler) message(msg *Message) protocol.Message {
 		c.fail(0, "messages", "%s: of: want pay, cancel or refund, got %q", msg.Name, msg.Of)
 	}
 	out := protocol.Message{Name: msg.Name, Op: op, Of: of, Request: c.rules(&msg.Request, c.request), Reply: c.rules(&msg.Reply, c.reply)}
-	for _, name := range msg.Reply.Echo {
-		out.Reply.Echo = append(out.Reply.Echo, protocol.Copy{From: c.slot(c.request, name, 0), To: c.slot(c.reply, name, 0)})
+	for _, e := range msg.Reply.Echo {
+		out.Reply.Echo = append(out.Reply.Echo, protocol.Copy{From: c.slot(c.request, e.From, 0), To: c.slot(c.reply, e.To, 0)})
 	}
 	out.Request.Arrange()
 	out.Reply.Arrange()
@@ -235,7 +242,10 @@ var amounts = map[pay.FieldID]bool{pay.FAmount: true, pay.FBillAmount: true, pay
 	pay.FBalance: true, pay.FOriginalAmount: true}
 
 func (c *compiler) conv(mv *Move, id pay.FieldID) protocol.Conv {
-	conv := protocol.Conv{Date: mv.Date, Tail: mv.Tail}
+	conv := protocol.Conv{Date: mv.Date, Take: takes[id], Tail: mv.Tail}
+	if mv.Date != "" {
+		c.date(mv, id)
+	}
 	switch {
 	case mv.Unit == "yuan":
 		conv.Unit = protocol.UnitYuan
@@ -254,6 +264,22 @@ func (c *compiler) conv(mv *Move, id pay.FieldID) protocol.Conv {
 		c.other(mv, id)
 	}
 	return conv
+}
+
+// takes says what of a moment a field is; dates are the rest of datable.
+var takes = map[pay.FieldID]protocol.Take{pay.FSenderTime: protocol.TakeTime, pay.FLocalTime: protocol.TakeTime, pay.FBillMonth: protocol.TakeMonth}
+
+// datable are the fields that date is for.
+var datable = map[pay.FieldID]bool{pay.FSenderDate: true, pay.FOriginalDate: true, pay.FHostDate: true, pay.FLocalDate: true, pay.FDay: true,
+	pay.FSenderTime: true, pay.FLocalTime: true, pay.FBillMonth: true}
+
+// date checks how a date, a time or a month is written.
+func (c *compiler) date(mv *Move, id pay.FieldID) {
+	if !datable[id] {
+		c.fail(mv.Line, mv.Field, "date: this field is no date, time or month")
+	} else if err := protocol.CheckLayout(mv.Date, takes[id]); err != nil {
+		c.fail(mv.Line, mv.Field, "%v", err)
+	}
 }
 
 // exact are the fields of which nothing may stand for a value that is not

@@ -189,7 +189,7 @@ func (b *book) value(pkg string, x ast.Expr) value {
 		return value{"pair", b.named(pkg, x.Index)}
 	}
 	switch name := b.named(pkg, x); name {
-	case "text", "number", "switch", "time", "pairs", "moves":
+	case "text", "number", "switch", "time", "pairs", "moves", "echoes":
 		return value{kind: name}
 	default:
 		return value{"struct", name}
@@ -222,6 +222,8 @@ func (b *book) named(pkg string, x ast.Expr) string {
 		case "Moves":
 			b.visit("spec", "Move")
 			return "moves"
+		case "Echoes":
+			return "echoes"
 		}
 		b.visit(pkg, x.Name)
 		return pkg + "." + x.Name
@@ -274,7 +276,8 @@ func headNames() []string {
 // listed are the structs whose entries have names, so that a variant can take
 // them out.
 func listed(id string) bool {
-	return slices.Contains([]string{"iso8583.Field", "fixed.Field", "delimited.Field", "markup.Field", "fml.Field", "spec.Message", "spec.Code"}, id)
+	return slices.Contains([]string{"iso8583.Field", "fixed.Field", "delimited.Field", "markup.Field", "fml.Field", "spec.Message", "spec.Code",
+		"fixed.Body", "delimited.Body", "iso8583.Case", "iso8583.Message"}, id)
 }
 
 type object = map[string]any
@@ -324,6 +327,7 @@ func (b *book) object(id string) object {
 	}
 	if listed(id) {
 		props["remove"] = object{"type": "boolean", "description": "in a file with extends: take this entry of the base out"}
+		props["after"] = object{"type": "string", "description": "in a file with extends: the new entry follows the one of this name"}
 	}
 	return object{"type": "object", "additionalProperties": false, "description": b.docs[id], "properties": props}
 }
@@ -347,6 +351,8 @@ func (b *book) valueSchema(id string, k *key) object {
 			s["propertyNames"] = object{"enum": headNames()}
 		}
 		return s
+	case "echoes":
+		return object{"type": "array", "items": object{"anyOf": []object{element("text", nil), {"type": "object", "additionalProperties": element("text", nil)}}}}
 	case "moves":
 		return object{"type": "object", "propertyNames": object{"enum": fieldNames()},
 			"additionalProperties": object{"anyOf": []object{element("text", nil), element("spec.Move", nil)}}}
@@ -413,7 +419,7 @@ func (b *book) tables() string {
 
 func shown(v value) string {
 	words := map[string]string{"text": "text", "number": "whole number", "switch": "true or false", "time": "time, such as 30s",
-		"pairs": "texts by name", "moves": "[moves](#specmove) by business field"}
+		"pairs": "texts by name", "echoes": "list of text, or of text by name", "moves": "[moves](#specmove) by business field"}
 	link := func(of string) string {
 		if w, ok := words[of]; ok {
 			return w

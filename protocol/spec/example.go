@@ -66,7 +66,7 @@ var samples = map[pay.FieldID][]string{
 	pay.FDebitSum:           {"000000030150"},
 	pay.FDebitCount:         {"001"},
 	pay.FCreditSum:          {"000000000000"},
-	pay.FCreditCount:        {"000", "0"},
+	pay.FCreditCount:        {"000", "0", "00000000"},
 	pay.FBalanced:           {"1"},
 	pay.FForeignDebitSum:    {"000000000000"},
 	pay.FForeignDebitCount:  {"000"},
@@ -242,6 +242,7 @@ func (x *sampler) ask() *pay.Request {
 	}
 	if x.bills && x.rules.Op == pay.BatchUpload { // payments by their trace numbers
 		req.Bills[0].ID, req.Bills[1].ID = "000041", "000042"
+		req.Bills[0].Card, req.Bills[1].Card = "00006225000000000014", "00006225000000000022"
 	}
 	return req
 }

@@ -25,6 +25,7 @@ import (
 // Link is a link file: the interface document of one bank or host as data.
 type Link struct {
 	name      string         // of the file, for errors
+	root      *yaml.Node     // what it was read from, with what it extends
 	ID        string         `yaml:"id"`          // required: its name in configuration, logs and reports
 	Title     string         `yaml:"title"`       // name of the interface document
 	Transport string         `yaml:"transport"`   // required: one of tcp, http
@@ -164,11 +165,40 @@ type Message struct {
 
 // Direction is how a request or a reply is recognised, written and read.
 type Direction struct {
-	When  Pairs    `yaml:"when"`  // wire field: constant; tells messages apart on the way in, is written on the way out
-	Map   Moves    `yaml:"map"`   // business field: wire field
-	Maybe Moves    `yaml:"maybe"` // the same, may be absent
-	Echo  []string `yaml:"echo"`  // replies: wire fields taken from the request
-	Bills *Loop    `yaml:"bills"` // the repeated group that holds bills
+	When  Pairs  `yaml:"when"`  // wire field: constant; tells messages apart on the way in, is written on the way out
+	Map   Moves  `yaml:"map"`   // business field: wire field
+	Maybe Moves  `yaml:"maybe"` // the same, may be absent
+	Echo  Echoes `yaml:"echo"`  // replies: wire fields taken from the request; {reply field: request field} where their names differ
+	Bills *Loop  `yaml:"bills"` // the repeated group that holds bills
+}
+
+// Echo is a wire field of a reply that is taken from the request.
+type Echo struct{ To, From string }
+
+// Echoes are the wire fields that a reply takes from its request.
+type Echoes []Echo
+
+// UnmarshalYAML accepts names, and "reply field: request field".
+func (e *Echoes) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.SequenceNode {
+		return &conf.Located{Line: n.Line, Key: "echo", Err: errors.New("want a list of fields")}
+	}
+	for _, one := range n.Content {
+		if one.Kind == yaml.ScalarNode {
+			*e = append(*e, Echo{one.Value, one.Value})
+			continue
+		}
+		if err := eachPair(one, func(k, v *yaml.Node) error {
+			if v.Kind != yaml.ScalarNode {
+				return &conf.Located{Line: v.Line, Key: k.Value, Err: errors.New("want a field of the request")}
+			}
+			*e = append(*e, Echo{k.Value, v.Value})
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Loop ties a repeated group of the wire to bills.
@@ -205,7 +235,7 @@ type Move struct {
 	Line  int
 	At    string            `yaml:"at"`    // the wire field, or @name for a value beside the body
 	Unit  string            `yaml:"unit"`  // amounts: one of fen (default), yuan, li
-	Date  string            `yaml:"date"`  // how a date is written, in letters: YYYYMMDD, YYMMDD, MMDD, YYYY-MM-DD
+	Date  string            `yaml:"date"`  // how a date, a time or a month is written, in letters: YYYYMMDD, MMDD, YYYY-MM-DD, hhmmss, YYYY-MM-DDThh:mm:ssZ (f: fraction of a second; Z at the end: zone as +08:00, z as +0800; one letter: a number without leading zeros, YYYY/M/D h:mm or hmmss), or unix, unix-ms (since 1970); date and time may name the same wire field
 	Tail  int               `yaml:"tail"`  // write only the last n characters
 	Dict  map[string]string `yaml:"dict"`  // wire value: business value; another value is refused, but as the code of a reply it is unknown
 	Other string            `yaml:"other"` // with dict: business value of every wire value that is not listed; only read. Not for codes, amounts, dates and what makes a payment the same payment
@@ -240,7 +270,7 @@ func eachPair(n *yaml.Node, do func(k, v *yaml.Node) error) error {
 			return &conf.Located{Line: k.Line, Key: k.Value, Err: errors.New("key stands twice")}
 		}
 		seen[k.Value] = true
-		if err := do(k, n.Content[i+1]); err != nil {
+		if err := do(k, target(n.Content[i+1])); err != nil {
 			return err
 		}
 	}
@@ -257,25 +287,13 @@ func Parse(name string, b []byte) (*Link, error) {
 	return decode(name, n)
 }
 
-// document returns the outermost node of a file.
-func document(name string, b []byte) (*yaml.Node, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(b, &doc); err != nil {
-		return nil, conf.InFile(name, err)
-	}
-	if len(doc.Content) != 1 {
-		return nil, conf.InFile(name, errors.New("empty"))
-	}
-	return doc.Content[0], nil
-}
-
 func decode(name string, n *yaml.Node) (*Link, error) {
-	l := &Link{name: name}
+	l := &Link{name: name, root: n}
 	if err := conf.Decode(n, l); err != nil {
 		return nil, conf.InFile(name, err)
 	}
 	if err := l.Check(); err != nil {
-		return nil, conf.InFile(name, err)
+		return nil, conf.InFile(name, l.located(err))
 	}
 	return l, nil
 }
@@ -297,6 +315,8 @@ func (l *Link) Check() error {
 		return fmt.Errorf("mode: want persistent, or one-shot with transport tcp, got %q", l.Mode)
 	case l.Transport == "http" && (l.Frame.Answers() || l.Answer != nil && l.Answer.Answers()):
 		return errors.New("keep_alive: answer is for transport tcp")
+	case (l.Frame.Length.At != nil || l.Answer != nil && l.Answer.Length.At != nil) && (l.Auth != Auth{} || l.Envelope != Envelope{}):
+		return errors.New("frame.length.at: what is filled in when a message is written cannot be signed or encrypted before")
 	case codecs != 1:
 		return fmt.Errorf("want exactly one of iso8583, fixed, delimited, json, xml, kv, fml, got %d", codecs)
 	case l.Identity.Institution == "":

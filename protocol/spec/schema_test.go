@@ -214,6 +214,9 @@ func TestSchemaAndProgramAgree(t *testing.T) {
 }
 
 func build(name string, n *yaml.Node) error {
+	if err := tables(n, name, conf.Files.ReadFile); err != nil {
+		return err
+	}
 	l, err := decode(name, n)
 	if err == nil {
 		_, err = l.Assemble(Parts{})

@@ -252,6 +252,9 @@ func (w *whole) sameBills(l *protocol.Loop, want, got []pay.Bill) {
 		if !mapped[pay.FBillMonth] {
 			b.Month = ""
 		}
+		if !mapped[pay.FBillCard] {
+			b.Card = ""
+		}
 		for id, a := range map[pay.FieldID]*pay.Amount{pay.FBillAmount: &b.Amount, pay.FBillPrincipal: &b.Principal, pay.FBillPenalty: &b.Penalty} {
 			if !mapped[id] {
 				*a = 0

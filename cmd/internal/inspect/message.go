@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type Message struct {
 	Request *Business         `json:"request,omitempty"`
 	Reply   *Business         `json:"reply,omitempty"`
 	Error   *Fault            `json:"error,omitempty"` // of the mapping; the fields are good
+	Form    string            `json:"form,omitempty"`  // the message in hex, when its writer chose another form than this program: white space, order, escapes
 }
 
 // Field is one field of a message. A group has neither value nor hex; the
@@ -92,7 +94,43 @@ func Decode(d *protocol.Dialect, msg []byte, o Options) (*Message, error) {
 	}
 	err := shift(m.business(d, &f, rec, o), from)
 	m.Error = FaultOf(err)
+	if o.Unmask {
+		m.keepForm(side, &f, rec, msg, o)
+	}
 	return m, err
+}
+
+// keepForm notes the bytes of a message that would be written in another way.
+// rec is written over.
+func (m *Message) keepForm(side *protocol.Side, f *protocol.Frame, rec *protocol.Record, msg []byte, o Options) {
+	again, err := side.Codec.Append(nil, rec)
+	if err == nil && !o.Bare {
+		again, err = side.Framer.Append(nil, protocol.Frame{Head: f.Head, Body: again})
+	}
+	if err != nil || !bytes.Equal(again, msg) {
+		m.Form = strings.ToUpper(hex.EncodeToString(msg))
+	}
+}
+
+// formed returns the message in the form that its writer chose, while its values
+// are still those that m shows.
+func (m *Message) formed(d *protocol.Dialect, o Options) ([]byte, bool) {
+	msg, err := hex.DecodeString(m.Form)
+	if err != nil || m.Form == "" {
+		return nil, false
+	}
+	o.Unmask = true
+	was, err := Decode(d, msg, o)
+	if was == nil || err != nil && was.Error == nil || len(was.Fields) != len(m.Fields) || !maps.Equal(was.Header, m.Header) {
+		return nil, false
+	}
+	for i := range m.Fields {
+		a, b := &m.Fields[i], &was.Fields[i]
+		if a.ID != b.ID || a.Value != b.Value || a.Group != b.Group {
+			return nil, false
+		}
+	}
+	return msg, true
 }
 
 // start finds where the body stands in the message.
@@ -173,6 +211,9 @@ func (m *Message) business(d *protocol.Dialect, f *protocol.Frame, rec *protocol
 
 // Encode writes the message that m shows, framed unless bare.
 func (m *Message) Encode(d *protocol.Dialect, o Options) ([]byte, error) {
+	if msg, same := m.formed(d, o); same {
+		return msg, nil
+	}
 	side := o.side(d)
 	layout := side.Codec.Layout()
 	rec := new(protocol.Record)

@@ -37,6 +37,8 @@ func look(b []byte) looks {
 		return looks{"fml", enc, "", 25}
 	case kvText.Match(t):
 		return looks{"kv", enc, "", 25}
+	case kvLines.Match(t):
+		return looks{"kv", enc, fmt.Sprintf("separator: %q, assign: %q", lineEnd(t), kvLines.FindSubmatch(t)[1]), 22}
 	}
 	if kind := isoKind(b); kind != "" {
 		return looks{"iso8583", "", kind, 25}
@@ -55,8 +57,16 @@ func look(b []byte) looks {
 var (
 	fmlText = regexp.MustCompile(`^(?:[A-Za-z_][A-Za-z0-9_]*\t[^\t\n]*\n)+\n?$`)
 	kvText  = regexp.MustCompile(`^[A-Za-z_][\w.]*=[^=]*(?:[&|;][A-Za-z_][\w.]*=[^=]*)+[&|;]?$`)
+	kvLines = regexp.MustCompile(`^[A-Za-z_][\w.]*(=|: ?)[^\r\n]*(?:\r?\n[A-Za-z_][\w.]*(?:=|: ?)[^\r\n]*)+$`)
 	xmlDecl = regexp.MustCompile(`^<\?xml[^>]*encoding=["']([A-Za-z0-9-]+)["']`)
 )
+
+func lineEnd(b []byte) string {
+	if bytes.Contains(b, []byte("\r\n")) {
+		return "\r\n"
+	}
+	return "\n"
+}
 
 // declared is the encoding that an XML declaration names.
 func declared(b []byte, seen string) string {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -53,6 +54,7 @@ type candidate struct {
 	bonus   int    // for framings that leave nothing to chance
 	end     bool   // cut at end bytes, so an exact fit proves little
 	blank   int    // bytes of a length filled up with blanks: one must be there
+	exact   bool   // only a stream that ends where a message ends
 }
 
 // limit is the max of the framings that are tried and proposed.
@@ -60,35 +62,56 @@ const limit = "max: 65536"
 
 func candidates() []candidate {
 	out := []candidate{
-		{"46 字节报文头(银联主机), 长度在前", `{length: {kind: ascii, bytes: 4, counts: header}, header: {bytes: 46, length: {at: 2, kind: ascii, bytes: 4, counts: header}}, ` + limit + `}`, 12, false, 0},
-		{"STX/ETX", `{start: "02", end: "03", ` + limit + `}`, 4, true, 0},
-		{"按行, CRLF 结尾", `{end: 'text:\r\n', ` + limit + `}`, 1, true, 0},
-		{"按行, LF 结尾", `{end: 'text:\n', ` + limit + `}`, 0, true, 0},
-		{"没有帧头, 一次连接一个报文", `{length: {kind: none}, ` + limit + `}`, -25, true, 0},
+		{"46 字节报文头(银联主机), 长度在前", `{length: {kind: ascii, bytes: 4, counts: header}, header: {bytes: 46, length: {at: 2, kind: ascii, bytes: 4, counts: header}}, ` + limit + `}`, 12, false, 0, false},
+		{"STX/ETX", `{start: "02", end: "03", ` + limit + `}`, 4, true, 0, false},
+		{"按行, CRLF 结尾", `{end: 'text:\r\n', ` + limit + `}`, 1, true, 0, false},
+		{"按行, LF 结尾", `{end: 'text:\n', ` + limit + `}`, 0, true, 0, false},
+		{"按空行, 两个 CRLF 结尾", `{end: 'text:\r\n\r\n', ` + limit + `}`, 3, true, 0, false},
+		{"没有帧头, 一次连接一个报文", `{length: {kind: none}, ` + limit + `}`, -25, true, 0, false},
 	}
 	for _, pre := range []struct{ what, length string }{{"2 字节二进制", "kind: binary, bytes: 2"}, {"4 位 ASCII ", "kind: ascii, bytes: 4"},
 		{"2 字节 BCD ", "kind: bcd, bytes: 2"}} {
 		out = append(out,
-			candidate{pre.what + "长度, TPDU 与 6 字节报文头(POS 终端)", "{length: {" + pre.length + ", counts: header}, tpdu: {}, header: {bytes: 6}, " + limit + "}", 8, false, 0},
-			candidate{pre.what + "长度, TPDU", "{length: {" + pre.length + ", counts: header}, tpdu: {}, " + limit + "}", 4, false, 0})
+			candidate{pre.what + "长度, TPDU 与 6 字节报文头(POS 终端)", "{length: {" + pre.length + ", counts: header}, tpdu: {}, header: {bytes: 6}, " + limit + "}", 8, false, 0, false},
+			candidate{pre.what + "长度, TPDU", "{length: {" + pre.length + ", counts: header}, tpdu: {}, " + limit + "}", 4, false, 0, false})
 	}
+	for _, n := range []string{"kind: ascii, bytes: 3", "kind: ascii, bytes: 4", "kind: ascii, bytes: 6", "kind: binary, bytes: 2", "kind: bcd, bytes: 2"} {
+		out = append(out, candidate{"STX, 长度(" + n + "), 正文, ETX", `{start: "02", length: {` + n + `, counts: body}, end: "03", ` + limit + "}", 6, false, 0, false})
+	}
+	out = append(out, inside()...)
 	for _, counts := range []struct{ what, key string }{{"只计正文", "body"}, {"含长度自身", "self"}} {
-		for _, n := range []int{3, 4, 5, 6, 8, 10} {
+		for _, n := range []int{2, 3, 4, 5, 6, 7, 8, 9, 10} {
 			out = append(out, candidate{fmt.Sprintf("%d 位 ASCII 长度, %s", n, counts.what),
-				fmt.Sprintf("{length: {kind: ascii, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 2, false, 0})
+				fmt.Sprintf("{length: {kind: ascii, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 2, false, 0, false})
 			if n < 4 {
 				continue
 			}
 			for _, pad := range []struct{ what, key string }{{"右补空格", `{side: right, with: " "}`}, {"左补空格", `{with: " "}`}} {
 				out = append(out, candidate{fmt.Sprintf("%d 位 ASCII 长度%s, %s", n, pad.what, counts.what),
-					fmt.Sprintf("{length: {kind: ascii, bytes: %d, counts: %s, read: %s, write: %s}, %s}", n, counts.key, pad.key, pad.key, limit), 0, false, n})
+					fmt.Sprintf("{length: {kind: ascii, bytes: %d, counts: %s, read: %s, write: %s}, %s}", n, counts.key, pad.key, pad.key, limit), 0, false, n, false})
 			}
 		}
-		for _, n := range []int{2, 4} {
+		for _, n := range []int{2, 3, 4, 8} {
+			if n < 5 {
+				out = append(out, candidate{fmt.Sprintf("%d 字节 BCD 长度, %s", n, counts.what), fmt.Sprintf("{length: {kind: bcd, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 0, false, 0, false})
+			}
 			out = append(out,
-				candidate{fmt.Sprintf("%d 字节 BCD 长度, %s", n, counts.what), fmt.Sprintf("{length: {kind: bcd, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 0, false, 0},
-				candidate{fmt.Sprintf("%d 字节二进制长度, 高字节在前, %s", n, counts.what), fmt.Sprintf("{length: {kind: binary, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 1, false, 0},
-				candidate{fmt.Sprintf("%d 字节二进制长度, 低字节在前, %s", n, counts.what), fmt.Sprintf("{length: {kind: binary, bytes: %d, order: little, counts: %s}, %s}", n, counts.key, limit), 0, false, 0})
+				candidate{fmt.Sprintf("%d 字节二进制长度, 高字节在前, %s", n, counts.what), fmt.Sprintf("{length: {kind: binary, bytes: %d, counts: %s}, %s}", n, counts.key, limit), 1, false, 0, false},
+				candidate{fmt.Sprintf("%d 字节二进制长度, 低字节在前, %s", n, counts.what), fmt.Sprintf("{length: {kind: binary, bytes: %d, order: little, counts: %s}, %s}", n, counts.key, limit), 0, false, 0, false})
+		}
+	}
+	return out
+}
+
+// inside are lengths of ASCII digits that stand within a message, behind a
+// header of its own.
+func inside() (out []candidate) {
+	for _, counts := range []struct{ what, key string }{{"计其后", "body"}, {"计其后与自身", "self"}, {"计全部", "all"}} {
+		for _, n := range []int{4, 5, 6, 8} {
+			for at := 1; at <= 32; at++ {
+				out = append(out, candidate{fmt.Sprintf("第 %d 字节起的 %d 位 ASCII 长度, %s", at, n, counts.what),
+					fmt.Sprintf("{length: {kind: ascii, bytes: %d, at: %d, counts: %s}, %s}", n, at, counts.key, limit), n - 10, false, 0, true})
+			}
 		}
 	}
 	return out
@@ -122,6 +145,8 @@ func (c *candidate) try(b []byte, known []Known) *Guess {
 	switch {
 	case err != nil:
 		return nil // the next message does not begin where this one ends
+	case rest > 0 && c.exact:
+		return nil
 	case rest == 0 && !c.end:
 		g.because(30, "%d 个报文正好用完 %d 字节", len(frames), len(b))
 	case rest == 0:
@@ -238,6 +263,11 @@ func codecLines(w looks) string {
 		return "\niso8583: # " + w.detail + "; 以 pos-cup.yaml 为样"
 	case "json":
 		return "\njson:\n  request: {fields: []}\n  reply: {fields: []}"
+	case "kv":
+		if w.detail != "" {
+			return fmt.Sprintf("\nkv:\n  request:\n    encoding: %s\n    %s", enc, strings.Replace(w.detail, ", ", "\n    ", 1))
+		}
+		return fmt.Sprintf("\nkv:\n  request:\n    encoding: %s", enc)
 	case "delimited":
 		return fmt.Sprintf("\ndelimited:\n  request:\n    separator: %s\n    encoding: %s", w.detail, enc)
 	}

@@ -66,18 +66,29 @@ func reads(known []Known, frames []protocol.Frame) *Known {
 			if k.reply {
 				side = &k.dialect.Reply
 			}
-			all := true
+			all, values := true, 0
 			for i := range frames {
 				if all = side.Codec.Index(frames[i], rec) == nil; !all {
 					break
 				}
+				values += said(rec)
 			}
-			if all {
+			if all && values >= 3 && values >= len(frames) { // links that pass over what they do not list read much
 				return &k
 			}
 		}
 	}
 	return nil
+}
+
+// said counts the values of a record.
+func said(rec *protocol.Record) (values int) {
+	for _, n := range rec.Nodes() {
+		if n.Len > 0 {
+			values++
+		}
+	}
+	return values
 }
 
 // foreign recognises streams that are no gateway's business.

@@ -120,7 +120,7 @@ func (t *lister) fixedFields(list []fixed.Field, prefix string, inLoop bool) {
 	for i := range list {
 		f := &list[i]
 		if f.Loop == "" {
-			t.add(t.place(inLoop), prefix+f.Name, fixedType(f), strconv.Itoa(f.Len), f.Required, f.Title)
+			t.add(t.place(inLoop), prefix+f.Name, t.cellType(f.Type, f.Decimals, f.Sign)+t.filled(f.Type, f.Align, f.Pad), strconv.Itoa(f.Len), f.Required, f.Title)
 			t.at += f.Len
 			continue
 		}
@@ -154,11 +154,26 @@ func (t *lister) times(count string, times, most int) string {
 	return fmt.Sprintf(t.say("至多 %d 次", "at most %d times"), most)
 }
 
-func fixedType(f *fixed.Field) string {
-	if f.Type == "d" {
-		return fmt.Sprintf("d.%d", f.Decimals)
+// cellType is the type of a cell with its decimals and sign.
+func (t *lister) cellType(kind string, decimals int, sign string) string {
+	if kind == "d" {
+		kind = fmt.Sprintf("d.%d", decimals)
 	}
-	return f.Type
+	return kind + map[string]string{"minus": t.say(", 负数带 -", ", - before negative ones"), "always": t.say(", 带正负号", ", with sign")}[sign]
+}
+
+// filled says how a cell is filled up when that is not what its type has.
+func (t *lister) filled(kind, align, pad string) string {
+	number := kind == "n" || kind == "d"
+	usual := map[bool][2]string{true: {"right", "0"}, false: {"left", " "}}[number]
+	align, pad = or(align, usual[0]), or(pad, usual[1])
+	if align == usual[0] && pad == usual[1] {
+		return ""
+	}
+	if align == "right" {
+		return fmt.Sprintf(t.say(", 右对齐左补 %q", ", filled up with %q on the left"), pad)
+	}
+	return fmt.Sprintf(t.say(", 左对齐右补 %q", ", filled up with %q on the right"), pad)
 }
 
 func (t *lister) delimited(s *delimited.Spec) {
@@ -187,12 +202,11 @@ func (t *lister) delimitedFields(list []delimited.Field, prefix string, inLoop b
 			t.at, t.open = from, true
 			continue
 		}
-		size, kind := strconv.Itoa(f.Len), f.Type
+		size, kind := strconv.Itoa(f.Len), t.cellType(f.Type, f.Decimals, f.Sign)
 		if f.Len == 0 {
 			size = atMost(f.Max)
-		}
-		if f.Type == "d" {
-			kind = fmt.Sprintf("d.%d", f.Decimals)
+		} else {
+			kind += t.filled(f.Type, f.Align, f.Pad)
 		}
 		t.add(t.place(inLoop), prefix+f.Name, kind, size, f.Required, f.Title)
 		t.at++

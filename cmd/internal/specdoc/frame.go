@@ -48,7 +48,7 @@ func (b *book) frame(o *frame.Options) {
 	if o.Start != "" {
 		add("起始字节", "Start bytes", "", o.Start)
 	}
-	if n := &o.Length; n.Kind != "" && n.Kind != "none" {
+	if n := &o.Length; n.Kind != "" && n.Kind != "none" && n.At == nil {
 		add("长度", "Length", fmt.Sprint(n.Bytes), b.length(n))
 	}
 	if o.TPDU != nil {
@@ -61,7 +61,11 @@ func (b *book) frame(o *frame.Options) {
 	if h := &o.Header; h.Bytes > 0 {
 		add("报文头", "Header", fmt.Sprint(h.Bytes), b.header(h))
 	}
-	add("报文正文", "Body", "", b.say("见各交易", "see the transactions"))
+	body := b.say("见各交易", "see the transactions")
+	if n := &o.Length; n.At != nil {
+		body += fmt.Sprintf(b.say("; 第 %d 字节起 %d 字节为长度, %s", "; %[2]d bytes at offset %[1]d are the length, %[3]s"), *n.At, n.Bytes, b.length(n))
+	}
+	add("报文正文", "Body", "", body)
 	if o.End != "" {
 		add("结束字节", "End bytes", "", o.End)
 	}
@@ -80,6 +84,9 @@ func (b *book) length(n *frame.Length) string {
 	}
 	if n.Kind == "ascii" {
 		out += b.pad(&n.Write)
+	}
+	if n.At != nil && n.Counts == "body" {
+		return out + "; " + b.say("计其后的字节", "counts what is behind it")
 	}
 	return out + "; " + b.counts(n.Counts)
 }

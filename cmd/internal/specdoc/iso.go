@@ -44,15 +44,32 @@ func (t *lister) iso(s *iso8583.Spec) {
 		if !t.uses.has(f.Name) && !slices.Contains(must, f.Name) {
 			continue
 		}
-		seen := map[string]bool{}
-		for _, d := range flat(f, f.Name) {
-			if d.path != f.Name && !t.uses.has(d.path) || seen[d.path] {
+		seen, list := map[string]bool{}, flat(f, f.Name)
+		counts := t.counters(list)
+		for _, d := range list {
+			if d.path != f.Name && !t.uses.has(d.path) && counts[d.path] == "" || seen[d.path] {
 				continue
 			}
 			seen[d.path] = true
 			t.isoRow(&d, slices.Contains(must, d.path))
+			if loop := counts[d.path]; loop != "" {
+				row := t.rows[len(t.rows)-1]
+				row[4], row[6] = t.uses.need(loop, false), t.say("循环次数", "times of the loop")
+			}
 		}
 	}
+}
+
+// counters are the parts that hold how often the loops in use repeat, and
+// which.
+func (t *lister) counters(list []described) map[string]string {
+	out := map[string]string{}
+	for i := range list {
+		if d := &list[i]; d.group && d.field.Count != "" && t.uses.has(d.path) {
+			out[d.path[:strings.LastIndexByte(d.path, '.')+1]+d.field.Count] = d.path
+		}
+	}
+	return out
 }
 
 // must are the bits that the message type has to carry.
@@ -76,7 +93,7 @@ func (t *lister) isoRow(d *described, must bool) {
 	}
 	kind, size := isoFormat(d.field)
 	if d.group {
-		kind, size = t.say("循环", "loop"), t.times("", 0, d.field.Max)
+		kind, size = t.say("循环", "loop"), t.times(d.field.Count, 0, d.field.Max)
 	}
 	t.add(bit, d.path, kind, size, must, d.field.Title)
 }

@@ -97,7 +97,9 @@ func (b *book) overview() {
 	rows := [][]string{
 		{b.say("链路", "Link"), l.ID},
 		{b.say("传输", "Transport"), map[string]string{"tcp": "TCP", "http": "HTTP"}[l.Transport]},
-		{b.say("报文格式", "Message format"), b.format()},
+	}
+	rows = append(rows, b.forms()...)
+	rows = append(rows, [][]string{
 		{b.say("机构编号", "Institution"), l.Identity.Institution},
 		{b.say("流水号唯一范围", "A serial is unique within"), b.scope()},
 		{b.say("资金", "Funds"), b.funds()},
@@ -106,27 +108,8 @@ func (b *book) overview() {
 		{b.say("发起方等待时间", "The sender waits"), l.Timeouts.Terminal.String()},
 		{b.say("最大连接数", "Most connections"), strconv.Itoa(l.Limits.Conns)},
 		{b.say("开放的交易", "Operations allowed"), strings.Join(l.Allow, ", ")},
-	}
+	}...)
 	b.table([]string{b.say("项目", "Item"), b.say("内容", "Content")}, rows)
-}
-
-func (b *book) format() string {
-	l := b.link
-	switch {
-	case l.ISO8583 != nil:
-		return "ISO 8583, " + or(l.ISO8583.Charset, "gb18030")
-	case l.Fixed != nil:
-		return b.say("定长字段, ", "fixed-length fields, ") + l.Fixed.Request.Encoding
-	case l.Delimited != nil:
-		return fmt.Sprintf(b.say("以 %q 分隔的字段, %s", "fields between %q, %s"), l.Delimited.Request.Separator, l.Delimited.Request.Encoding)
-	case l.JSON != nil:
-		return "JSON, utf-8"
-	case l.XML != nil:
-		return "XML, " + or(l.XML.Request.Encoding, "utf-8")
-	case l.FML != nil:
-		return b.say("Tuxedo FML32 打印格式, ", "printed FML32 of Tuxedo, ") + l.FML.Request.Encoding
-	}
-	return b.say("名=值, ", "name=value, ") + or(l.KV.Request.Encoding, "utf-8")
 }
 
 func (b *book) scope() string {

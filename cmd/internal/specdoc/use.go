@@ -73,8 +73,12 @@ func (b *book) uses(m *spec.Message, reply bool) *uses {
 	for _, w := range dir.When {
 		u.put(w.Key, "M", "= "+w.Val)
 	}
-	for _, name := range dir.Echo {
-		u.put(name, "M", b.say("同请求", "as in the request"))
+	for _, e := range dir.Echo {
+		said := b.say("同请求", "as in the request")
+		if e.From != e.To {
+			said += " " + e.From
+		}
+		u.put(e.To, "M", said)
 	}
 	b.moves(u, dir.Map, "", must)
 	b.moves(u, dir.Maybe, "", "O")
