@@ -107,24 +107,28 @@ func (e *Engine) batchTotals(ctx context.Context, req *pay.Request) (t totals, o
 // They are journaled as they came; what the journal has otherwise is reported,
 // and the night's reconciliation decides.
 func (e *Engine) uploadBatch(ctx context.Context, req *pay.Request) pay.Reply {
-	for i := range req.Bills {
-		ref := pay.Ref{Institution: req.Ref.Institution, Kind: pay.KindPay, Scope: req.Ref.Scope, Serial: req.Bills[i].ID}
+	kind, bills := pay.KindPay, req.Bills
+	if req.Original != nil { // a 退货 comes by itself
+		kind, bills = pay.KindRefund, []pay.Bill{{ID: req.Original.Serial, Amount: req.Amount}}
+	}
+	for i := range bills {
+		ref := pay.Ref{Institution: req.Ref.Institution, Kind: kind, Scope: req.Ref.Scope, Serial: bills[i].ID}
 		p, found, err := e.o.Journal.Find(ctx, ref)
 		if err != nil {
 			return pay.Answer(pay.Unknown, pay.CodeBusy)
 		}
-		if !found || p.Req.Amount != req.Bills[i].Amount || p.State != pay.Succ && p.State != pay.Reco {
+		if !found || p.Req.Amount != bills[i].Amount || p.State != pay.Succ && p.State != pay.Reco && (!p.Returned() || p.Cancelled()) {
 			state := pay.NoState
 			if found {
 				state = p.State
 			}
 			e.o.Log.Error("uploaded payment differs from the journal", "event", "QZ352", "link", req.Via.Link, "terminal", pay.Find(req.More, pay.FTerminal),
-				"batch", pay.Find(req.More, pay.FBatch), "serial", ref.Serial, "amount", req.Bills[i].Amount.Yuan(), "state", state.String())
+				"batch", pay.Find(req.More, pay.FBatch), "serial", ref.Serial, "amount", bills[i].Amount.Yuan(), "state", state.String())
 		}
 	}
 	if e.note(ctx, pay.EvQuery, req, pay.CodeOK, true) != nil {
 		return pay.Answer(pay.Unknown, pay.CodeBusy)
 	}
-	e.uploads.take(batchOf(req), req.Bills)
+	e.uploads.take(batchOf(req), bills)
 	return pay.Answer(pay.Approved, pay.CodeOK)
 }

@@ -73,6 +73,10 @@ func TestBatchUpload(t *testing.T) {
 		if after := w.journal.Stats().Rows; after != before+1 {
 			t.Errorf("%d rows written, want 1", after-before)
 		}
+		back := &pay.Request{Op: pay.BatchUpload, Ref: pay.Ref{Institution: "301", Scope: "T1", Serial: "000009"}, Amount: 100, Via: sale.Via,
+			Original: &pay.Ref{Institution: "301", Kind: pay.KindRefund, Scope: "T1", Serial: "000009"}}
+		w.expect(back, pay.Approved, pay.CodeOK)
+		w.expect(&pay.Request{Op: pay.UploadEnd, Ref: up.Ref, Via: sale.Via, More: []pay.Field{{ID: pay.FUploadCount, Val: "0003"}}}, pay.Approved, pay.CodeOK)
 	})
 }
 

@@ -29,6 +29,7 @@ func (e *Engine) cancel(ctx context.Context, req *pay.Request) pay.Reply {
 	var steps []Step
 	if found {
 		in.Of, in.Refuse = orig.ID, e.cancellable(ctx, &orig, req)
+		in.Req = whole(req, &orig)
 		if steps = e.o.Routes.undoSteps(&orig); steps == nil && in.Refuse == pay.CodeUnknown {
 			in.Refuse = pay.CodeNoRoute
 		}
@@ -40,6 +41,22 @@ func (e *Engine) cancel(ctx context.Context, req *pay.Request) pay.Reply {
 		in.Legs = kinds(steps)
 	}
 	return e.beginCancel(ctx, &in, &orig, steps)
+}
+
+// whole is the request with what it leaves out because its original says it:
+// hosts and check files want to hear of the customer and the amount.
+func whole(req *pay.Request, orig *pay.Entry) *pay.Request {
+	r := *req
+	if r.Account == "" {
+		r.Account = orig.Req.Account
+	}
+	if r.Biller == "" {
+		r.Biller = orig.Req.Biller
+	}
+	if r.Amount == 0 {
+		r.Amount = orig.Req.Amount
+	}
+	return &r
 }
 
 func (e *Engine) beginCancel(ctx context.Context, in *pay.Intent, orig *pay.Entry, steps []Step) pay.Reply {
@@ -129,6 +146,14 @@ func (e *Engine) relate(ctx context.Context, child *pay.Entry) error {
 // finish ends a 撤销 or 退货 all of whose legs are done: the original is told, and
 // is REVD if nothing of it is left, before the child is SUCC, so that a stop in between leaves something to do.
 func (e *Engine) finish(ctx context.Context, child *pay.Entry) error {
+	if err := e.tellOriginal(ctx, child); err != nil {
+		return err
+	}
+	return e.record(ctx, child, pay.Event{Kind: pay.EvState, At: e.o.Now(), State: pay.Succ, Code: pay.CodeOK})
+}
+
+// tellOriginal writes down at the original what a 撤销 or 退货 made of it.
+func (e *Engine) tellOriginal(ctx context.Context, child *pay.Entry) error {
 	for range maxRetold {
 		orig, err := e.o.Journal.Get(ctx, child.Original)
 		if err != nil {
@@ -137,9 +162,6 @@ func (e *Engine) finish(ctx context.Context, child *pay.Entry) error {
 		evs, err := e.returned(ctx, &orig, child)
 		if err == nil && len(evs) > 0 {
 			err = e.o.Journal.Append(ctx, orig.ID, orig.N, evs...)
-		}
-		if err == nil {
-			return e.record(ctx, child, pay.Event{Kind: pay.EvState, At: e.o.Now(), State: pay.Succ, Code: pay.CodeOK})
 		}
 		if !errors.Is(err, pay.ErrMoved) {
 			return err

@@ -98,7 +98,8 @@ func (x *line) message(op pay.Op) *pay.Request {
 	return &pay.Request{Op: op, Account: "0512000001", Amount: 10050, Day: pay.DayOf(time.Now()), Ref: pay.Ref{Serial: "000123"},
 		Original: &pay.Ref{Serial: "000100"}, Bills: []pay.Bill{{ID: "051200000110", Month: "202610", Amount: 10050}},
 		More: []pay.Field{{ID: pay.FTerminal, Val: "60120001"}, {ID: pay.FMerchant, Val: "301051249000001"}, {ID: pay.FBatch, Val: "000001"},
-			{ID: pay.FOriginalDate, Val: "20260101"}, {ID: pay.FSenderTime, Val: "101112"}}}
+			{ID: pay.FOriginalDate, Val: "20260101"}, {ID: pay.FSenderTime, Val: "101112"},
+			{ID: pay.FDay, Val: "20260101"}, {ID: pay.FCreditCount, Val: "00000001"}}}
 }
 
 // exchange sends a message, changed on its way, and reads the reply.

@@ -18,9 +18,10 @@ type Books interface {
 type Charge struct {
 	ID     pay.ID // of the payment, or of the 撤销 or 退货
 	Of     pay.ID // the payment whose card it is
+	Card   string // the card number, as the payment's message named it
 	Amount pay.Amount
 	Credit bool // money back to the card
-	Void   bool // a charge that a 撤销 or 退货 undid whole
+	Void   bool // a 撤销, or the charge that one undid: neither is uploaded
 }
 
 // Charges yields what a host confirmed of the charges that are stamped with a
@@ -77,7 +78,8 @@ func (rs Routes) charge(p, orig *pay.Entry, host string, yield func(Charge) erro
 		case p.State.Open():
 			doubt = doubt || leg.State.Effect()
 		case leg.State == pay.LegDone:
-			err = yield(Charge{ID: p.ID, Of: orig.ID, Amount: p.Req.Amount, Credit: p.Undoes(), Void: p.State == pay.Revd})
+			err = yield(Charge{ID: p.ID, Of: orig.ID, Card: pay.Find(orig.Req.More, pay.FPAN), Amount: p.Req.Amount, Credit: p.Undoes(),
+				Void: p.Req.Op == pay.Cancel || p.Cancelled()})
 		}
 	}
 	return doubt, err

@@ -32,7 +32,7 @@ type Policy struct {
 	Tries   uint16                        // before a person decides
 	Due     func(now time.Time) time.Time // of a payment that is parked now
 	Owner   string                        // who is named on parked payments
-	Workers int                           // tries under way at once
+	Workers int                           // tries under way at once, at each host
 }
 
 // Engine answers business messages. It is safe for concurrent use.

@@ -149,6 +149,28 @@ func TestTriesEndWithAPerson(t *testing.T) {
 	})
 }
 
+// TestLivesShorterThanTheLateWindow restarts more often than a payment is tried:
+// the host says each time that it knows of nothing, which proves nothing yet.
+// The first life that lasts settles what the others could not.
+func TestLivesShorterThanTheLateWindow(t *testing.T) {
+	in(t, true, func(t *testing.T, w *world) {
+		w.wire.loseRequests = 2
+		undone, paid := w.sale("000001", 0, pay.Untaken), w.sale("000002", 1, pay.Taken)
+		w.expect(undone, pay.Unknown, pay.CodeInProgress)
+		w.expect(paid, pay.Unknown, pay.CodeInProgress)
+		for range 4 * int(w.policy.Tries) {
+			w.restart()
+			time.Sleep(w.host.LateWindow / 2)
+		}
+		w.state(undone, pay.Unkn)
+		w.state(paid, pay.Unkn)
+		time.Sleep(time.Hour)
+		w.state(undone, pay.Fail)
+		w.state(paid, pay.Succ)
+		w.posted(paid, 1)
+	})
+}
+
 func TestReversal(t *testing.T) {
 	in(t, true, func(t *testing.T, w *world) {
 		sale := w.sale("000001", 0, pay.Untaken)
@@ -416,7 +438,7 @@ func TestLateAnswers(t *testing.T) {
 	}{
 		{"approved, unknown", pay.Untaken, pay.Unkn, approve, pay.Succ},
 		{"refused, unknown", pay.Untaken, pay.Unkn, refuse, pay.Fail},
-		{"refused, unknown, money taken", pay.Taken, pay.Unkn, refuse, pay.Unkn},
+		{"refused, unknown, money taken", pay.Taken, pay.Unkn, refuse, pay.Susp},
 		{"another amount", pay.Untaken, pay.Unkn, other, pay.Unkn},
 		{"approved, parked", pay.Taken, pay.Susp, approve, pay.Succ},
 		{"approved, failed", pay.Untaken, pay.Fail, approve, pay.Susp},

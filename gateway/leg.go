@@ -55,7 +55,7 @@ func (e *Engine) proved(p *pay.Entry, k int, h *Host, rep pay.Reply, err error) 
 		return outcome{leg: k, is: pay.LegRefused, code: pay.CodeUnreachable}
 	case err != nil:
 		e.o.Log.Warn("leg without answer", "event", "QZ311", "host", h.ID, "payment", p.ID.Serial(e.o.Node), "err", err)
-		return outcome{leg: k, is: pay.LegUnknown}
+		return outcome{leg: k, is: pay.LegUnknown, code: doubted(f)}
 	case rep.Code == pay.CodeReversed && !p.Undoes(): // the resolver finds out by whom
 	case rep.Verdict == pay.Approved && !p.Undoes() && rep.Amount != p.Req.Amount:
 		e.o.Log.Error("host confirmed another amount", "event", "QZ321", "host", h.ID, "payment", p.ID.Serial(e.o.Node))
@@ -71,6 +71,15 @@ func (e *Engine) proved(p *pay.Entry, k int, h *Host, rep pay.Reply, err error) 
 		o.is = pay.LegRefused
 	}
 	return o
+}
+
+// doubted says why there is no outcome: an answer came that could not be
+// believed, or none.
+func doubted(f *pay.Fault) pay.Code {
+	if f != nil && f.Code == pay.CodeAuth {
+		return pay.CodeAuth
+	}
+	return pay.CodeUnknown
 }
 
 // legRequest is leg k as its host sees it. Our serial is the key, so a repeat
@@ -115,20 +124,23 @@ func (e *Engine) statusRequest(p *pay.Entry, k int, h *Host) *pay.Request {
 func (e *Engine) undoRequest(p *pay.Entry, k int) *pay.Request {
 	r := e.hostRequest(p, pay.Reverse)
 	r.Original = &pay.Ref{Kind: pay.KindPay, Serial: p.ID.Serial(e.o.Node)}
-	why := reasonSilence
-	if p.Legs[k].State == pay.LegDone {
-		why = reasonOther
-	}
-	r.More = append(r.More, pay.Field{ID: pay.FReason, Val: why})
+	r.More = append(r.More, pay.Field{ID: pay.FReason, Val: reason(&p.Legs[k])})
 	return e.about(p, k, r)
 }
 
-// Why a reversal is sent, as UnionPay terminals say it in field 39 of a 0400. A
-// reply whose MAC was wrong is dropped by the link and counts as silence.
-const (
-	reasonSilence = "98" // no reply in time
-	reasonOther   = "06" // a later leg failed, or the sender asked
-)
+// reason is why a leg is reversed, as UnionPay terminals say it in field 39 of a
+// 0400.
+func reason(l *pay.Leg) string {
+	switch {
+	case l.State == pay.LegDone:
+		return "06" // a later leg failed, or the sender asked
+	case l.Code == pay.CodeAuth:
+		return "A0" // the MAC of the reply was wrong
+	case l.Code == pay.CodeInterrupted:
+		return "96" // our own fault came between
+	}
+	return "98" // no reply in time
+}
 
 // about adds what the host said of leg k.
 func (e *Engine) about(p *pay.Entry, k int, r *pay.Request) *pay.Request {

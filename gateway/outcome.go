@@ -44,7 +44,7 @@ func (e *Engine) heardOf(ctx context.Context, req *pay.Request) pay.Reply {
 	default:
 		return pay.Answer(pay.Approved, pay.CodeOK) // nothing is decided, and that is known now
 	}
-	err := e.late(context.WithoutCancel(ctx), host, req.Original.Serial, answer)
+	err := e.late(context.WithoutCancel(ctx), req.Original.Serial, lateAnswer{host: host, rep: answer})
 	switch {
 	case errors.Is(err, errNotOurs):
 		return pay.Answer(pay.Declined, pay.CodeOriginal)

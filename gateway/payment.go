@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"qianzhi/gateway/pay"
@@ -230,6 +231,27 @@ func fold(p *pay.Entry, evs []pay.Event) error {
 func (e *Engine) park(now time.Time, why pay.Code) pay.Event {
 	return pay.Event{Kind: pay.EvState, At: now, State: pay.Susp, Code: why, Due: e.o.Policy.Due(now),
 		Note: fmt.Sprintf("挂账 原因=%s 责任人=%s", why.Chinese(), e.o.Policy.Owner)}
+}
+
+// Waits says of a payment that is not decided who owes the decision, a person or
+// the gateway itself, and why it is not decided.
+func Waits(p *pay.Entry) (owner, reason string) {
+	owner, reason = "前置自动处理", p.Code.Chinese()
+	if p.Code == pay.CodeUnknown {
+		reason = p.State.Chinese()
+	}
+	if p.State != pay.Susp {
+		return owner, reason
+	}
+	for _, part := range strings.Fields(p.Note) { // as park writes it
+		if v, ok := strings.CutPrefix(part, "责任人="); ok {
+			owner = v
+		}
+		if v, ok := strings.CutPrefix(part, "原因="); ok {
+			reason = v
+		}
+	}
+	return owner, reason
 }
 
 // gap is how long to wait before try n, counted from 0.

@@ -41,6 +41,16 @@ func (e *Engine) Repair(ctx context.Context, id pay.ID, fix Fix, key, why string
 	if p.State == pay.Sent || p.State == pay.Jrnl {
 		return p.State, ErrInFlight
 	}
+	switch {
+	case !p.Undoes():
+	case fix == FixSucceed: // its original is what has changed
+		err = e.tellOriginal(ctx, &p)
+	case fix != FixFail:
+		err = fmt.Errorf("%w: 是%s, 不能再冲", ErrNotFit, p.Req.Op.Chinese())
+	}
+	if err != nil {
+		return p.State, err
+	}
 	switch fix {
 	case FixSucceed:
 		err = e.correct(ctx, &p, pay.Succ, pay.LegDone, why)

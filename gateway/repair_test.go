@@ -57,6 +57,47 @@ func TestRepairOfTheRecord(t *testing.T) {
 
 // TestRepost makes a posting that never arrived, under the serial of its
 // payment and once, however often it is asked for.
+// TestRepairOfAReturn: one that people find done makes of its original what it
+// would have, one that they find not done lets the next begin, and neither is
+// taken back.
+func TestRepairOfAReturn(t *testing.T) {
+	for _, done := range []bool{true, false} {
+		in(t, true, func(t *testing.T, w *world) {
+			p := newPurse()
+			h := w.public(p, pay.Refund)
+			h.Status = false
+			sale := w.sale("000001", 0, pay.Untaken)
+			w.expect(sale, pay.Approved, pay.CodeOK)
+			p.mu.Lock()
+			p.silent = 1
+			p.mu.Unlock()
+			back := refundOf(sale, "000002", sale.Amount)
+			w.do(back)
+			time.Sleep(time.Hour)
+			w.state(back, pay.Susp)
+			id := w.entry(back).ID
+			for _, fix := range []gateway.Fix{gateway.FixUndone, gateway.FixReverse, gateway.FixPost, gateway.FixReturn} {
+				if s, err := w.engine.Repair(t.Context(), id, fix, "k", "why"); !errors.Is(err, gateway.ErrNotFit) || s != pay.Susp {
+					t.Errorf("%d: %s, %v", fix, s, err)
+				}
+			}
+			fix, child, orig := gateway.FixFail, pay.Fail, pay.Succ
+			if done {
+				fix, child, orig = gateway.FixSucceed, pay.Succ, pay.Revd
+			}
+			for range 2 {
+				if s, err := w.engine.Repair(t.Context(), id, fix, "k", "why"); err != nil || s != child {
+					t.Errorf("%s, %v", s, err)
+				}
+			}
+			w.state(sale, orig)
+			if !done {
+				w.expect(refundOf(sale, "000003", 1), pay.Approved, pay.CodeOK)
+			}
+		})
+	}
+}
+
 func TestRepost(t *testing.T) {
 	in(t, true, func(t *testing.T, w *world) {
 		w.t = t

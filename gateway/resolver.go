@@ -22,22 +22,26 @@ type Resolver struct {
 	e    *Engine
 	mu   sync.Mutex
 	due  dueHeap
-	in   map[pay.ID]bool
+	in   map[pay.ID]time.Time // when each is due; an item of the heap with another time is not
 	sent map[pay.ID]time.Time // since when nothing more was sent, as this process knows
 	wake chan struct{}
+
+	tries int // under way at once, at all hosts
+	lanes lanes
 }
 
 func newResolver(e *Engine) *Resolver {
-	return &Resolver{e: e, in: map[pay.ID]bool{}, sent: map[pay.ID]time.Time{}, wake: make(chan struct{}, 1)}
+	return &Resolver{e: e, in: map[pay.ID]time.Time{}, sent: map[pay.ID]time.Time{}, wake: make(chan struct{}, 1), tries: e.o.Policy.Workers * e.o.Routes.hosts()}
 }
 
-// Add schedules a payment; one that is scheduled already keeps its time.
+// Add schedules a payment; one that is scheduled already keeps the earlier time.
 func (r *Resolver) Add(id pay.ID, at time.Time) {
 	now := time.Now()
+	due := now.Add(at.Sub(r.e.o.Now()))
 	r.mu.Lock()
-	if !r.in[id] {
-		r.in[id] = true
-		heap.Push(&r.due, dueItem{now.Add(at.Sub(r.e.o.Now())), id})
+	if was, there := r.in[id]; !there || due.Before(was) {
+		r.in[id] = due
+		heap.Push(&r.due, dueItem{due, id})
 	}
 	if _, known := r.sent[id]; !known {
 		r.sent[id] = now
@@ -68,7 +72,7 @@ func (r *Resolver) again(id pay.ID) {
 func (r *Resolver) forget(id pay.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.in[id] {
+	if _, there := r.in[id]; !there {
 		delete(r.sent, id)
 	}
 }
@@ -115,7 +119,7 @@ func (r *Resolver) interrupted(p *pay.Entry, ev pay.Event) pay.Event {
 	if k < 0 {
 		return ev
 	}
-	ev.Leg, ev.LegIs = uint8(k), pay.LegUnknown
+	ev.Leg, ev.LegIs, ev.Code = uint8(k), pay.LegUnknown, pay.CodeInterrupted
 	if p.Wanted || r.e.untold(p, k) {
 		ev.State = pay.Revp
 	}
@@ -126,7 +130,7 @@ func (r *Resolver) interrupted(p *pay.Entry, ev pay.Event) pay.Event {
 func (r *Resolver) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, r.e.o.Policy.Workers)
+	slots := make(chan struct{}, r.tries)
 	for {
 		id, wait, ok := r.next()
 		if ok {
@@ -167,6 +171,9 @@ func (r *Resolver) recovered(id pay.ID) {
 func (r *Resolver) next() (pay.ID, time.Duration, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for len(r.due) > 0 && r.in[r.due[0].id] != r.due[0].at {
+		heap.Pop(&r.due) // it was taken at an earlier time
+	}
 	if len(r.due) == 0 {
 		return pay.ID{}, time.Hour, false
 	}
@@ -183,7 +190,17 @@ func (r *Resolver) step(ctx context.Context, id pay.ID) {
 	e := r.e
 	p, err := e.o.Journal.Get(ctx, id)
 	if err == nil {
-		err = r.try(ctx, &p)
+		var steps []Step
+		if steps, err = e.steps(ctx, &p); err == nil {
+			if h := e.asks(&p, steps); h != nil {
+				if !r.lanes.enter(h, e.o.Policy.Workers) {
+					r.Add(id, e.o.Now().Add(crowded(h)))
+					return
+				}
+				defer r.lanes.leave(h)
+			}
+			err = r.try(ctx, &p)
+		}
 	}
 	if err == nil || errors.Is(err, pay.ErrMoved) && !p.State.Open() {
 		r.forget(id)
@@ -209,7 +226,7 @@ func (r *Resolver) try(ctx context.Context, p *pay.Entry) error {
 	case p.State != pay.Unkn && p.State != pay.Revp:
 		return nil
 	case steps == nil || p.Attempt >= e.o.Policy.Tries:
-		return r.append(ctx, p, e.park(e.o.Now(), pay.CodeUnknown))
+		return r.give(ctx, p)
 	case p.Undoes():
 		if err := e.relate(ctx, p); err != nil {
 			return err
@@ -222,10 +239,20 @@ func (r *Resolver) try(ctx context.Context, p *pay.Entry) error {
 	switch h := steps[k].Host; {
 	case h.Status:
 		return r.ask(ctx, p, k, steps)
-	case h.Dedupe && p.Legs[k].Kind != pay.LegCharge && !p.Wanted && (p.Taken() || p.Undoes() || p.Effect(k)):
+	case h.Dedupe && (p.Undoes() || p.Legs[k].Kind != pay.LegCharge) && !p.Wanted && (p.Taken() || p.Undoes() || p.Effect(k)):
 		return r.resend(ctx, p, k, steps) // a host that posts one serial once tells by it what became of it
+	case p.Undoes() && !r.late(p.ID, h.LateWindow): // its answer may still come
+		return r.append(ctx, p, r.attempt(p, true))
 	}
-	return r.append(ctx, p, e.park(e.o.Now(), pay.CodeUnknown))
+	return r.give(ctx, p)
+}
+
+// give hands a payment that the machine cannot settle to a person, with the number
+// of its tries.
+func (r *Resolver) give(ctx context.Context, p *pay.Entry) error {
+	park := r.e.park(r.e.o.Now(), pay.CodeUnknown)
+	park.Attempt = p.Attempt
+	return r.append(ctx, p, park)
 }
 
 // steps returns the steps of a payment: for a 撤销 or 退货 those that undo its
@@ -285,8 +312,26 @@ func (r *Resolver) ask(ctx context.Context, p *pay.Entry, k int, steps []Step) e
 	case rep.Verdict == pay.Declined && rep.Code != pay.CodeOriginal:
 		return r.append(ctx, p, e.judge(p, outcome{leg: k, is: pay.LegRefused, code: rep.Code})...)
 	}
-	return r.append(ctx, p, pay.Event{Kind: pay.EvAttempt, At: e.o.Now(), State: pay.Unkn, Attempt: p.Attempt + 1,
-		Due: e.o.Now().Add(e.gap(p.Attempt + 1))})
+	early := !late && (rep.Verdict == pay.Declined || p.Undoes() && rep.Verdict == pay.Approved)
+	return r.append(ctx, p, r.attempt(p, early))
+}
+
+// attempt is one more try from which nothing was learnt.
+func (r *Resolver) attempt(p *pay.Entry, early bool) pay.Event {
+	now := r.e.o.Now()
+	return pay.Event{Kind: pay.EvAttempt, At: now, State: pay.Unkn, Attempt: r.e.tried(p, early), Due: now.Add(r.e.gap(p.Attempt + 1))}
+}
+
+// tried is the count of tries after one more. An answer that only came too early
+// to prove anything never uses up the last try: the late window begins anew in
+// each life of the process, and what it can settle in the next one it must not
+// leave to people because it died often.
+func (e *Engine) tried(p *pay.Entry, early bool) uint16 {
+	n := p.Attempt + 1
+	if early {
+		n = min(n, e.o.Policy.Tries-1)
+	}
+	return n
 }
 
 // undoneThere records that the host took leg k back by itself; the other legs

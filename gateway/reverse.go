@@ -164,6 +164,7 @@ func (e *Engine) release(ctx context.Context, orig *pay.Entry) (pay.Reply, error
 // host's confirmation, or its statement that there is nothing to undo once the
 // request can no longer arrive. The legs do not wait for each other.
 func (e *Engine) backOut(ctx context.Context, p *pay.Entry, steps []Step) (pay.Reply, error) {
+	early := false
 	for k := len(p.Legs) - 1; k >= 0; k-- {
 		if !p.Legs[k].State.Effect() {
 			continue
@@ -172,15 +173,18 @@ func (e *Engine) backOut(ctx context.Context, p *pay.Entry, steps []Step) (pay.R
 		if err != nil || rep.Code == pay.CodeParked {
 			return rep, err
 		}
+		early = early || rep.Code == pay.CodeInProgress
 	}
-	now := e.o.Now()
+	now, tried := e.o.Now(), e.tried(p, early)
 	switch {
 	case p.State == pay.Revd:
 		return pay.Answer(pay.Approved, pay.CodeOK), nil
-	case p.Attempt+1 >= e.o.Policy.Tries:
-		return pay.Answer(pay.Unknown, pay.CodeParked), e.record(ctx, p, e.park(now, pay.CodeUnknown))
+	case tried >= e.o.Policy.Tries:
+		park := e.park(now, pay.CodeUnknown)
+		park.Attempt = tried
+		return pay.Answer(pay.Unknown, pay.CodeParked), e.record(ctx, p, park)
 	}
-	ev := pay.Event{Kind: pay.EvAttempt, At: now, State: pay.Revp, Attempt: p.Attempt + 1, Due: now.Add(e.gap(p.Attempt))}
+	ev := pay.Event{Kind: pay.EvAttempt, At: now, State: pay.Revp, Attempt: tried, Due: now.Add(e.gap(p.Attempt))}
 	if !p.Effect(-1) { // no leg had effect after all
 		ev = pay.Event{Kind: pay.EvState, At: now, State: pay.Revd, Code: pay.CodeReversed}
 	}
@@ -195,7 +199,8 @@ func (e *Engine) backOut(ctx context.Context, p *pay.Entry, steps []Step) (pay.R
 }
 
 // backOutLeg asks for one leg to be undone. Where nothing is proved it records
-// nothing.
+// nothing; it answers "in progress" where the host answered within its late
+// window, too early to prove anything.
 func (e *Engine) backOutLeg(ctx context.Context, p *pay.Entry, k int, h *Host) (pay.Reply, error) {
 	call, cancel := context.WithTimeout(ctx, h.Timeout)
 	rep, err := h.Adapter.Do(call, e.undoRequest(p, k))
@@ -214,6 +219,8 @@ func (e *Engine) backOutLeg(ctx context.Context, p *pay.Entry, k int, h *Host) (
 			ev.State, ev.Attempt, ev.Due = pay.Revd, 0, time.Time{}
 		}
 		return pay.Reply{}, e.record(ctx, p, ev)
+	default:
+		return pay.Answer(pay.Unknown, pay.CodeInProgress), nil
 	}
 	return pay.Reply{}, nil
 }

@@ -238,6 +238,7 @@ func (c *conn) deliver(f protocol.Frame) {
 	a, err := c.m.o.Open(f)
 	if err != nil {
 		c.m.o.Log.Error("reply not believed", "event", "QZ410", "link", c.m.o.Name, "err", err)
+		c.doubt(a, err)
 		return
 	}
 	c.m.mu.Lock()
@@ -261,6 +262,23 @@ func (c *conn) deliver(f protocol.Frame) {
 	c.m.mu.Unlock()
 	if call == nil {
 		c.m.o.Late(a)
+	}
+}
+
+// doubt notes at the call whose key a reply claims that it was not authentic. The
+// call goes on waiting: whoever forged it must not end it.
+func (c *conn) doubt(a *Answer, err error) {
+	var e *protocol.Error
+	if a == nil || !errors.As(err, &e) || e.Class != protocol.ClassAuth {
+		return
+	}
+	c.m.mu.Lock()
+	defer c.m.mu.Unlock()
+	if a.Key == "" {
+		a.Key = c.only()
+	}
+	if call := c.sent[a.Key]; call != nil {
+		call.forged = true
 	}
 }
 

@@ -64,7 +64,8 @@ type Options struct {
 	Endless   bool            // Short: a message ends where its sender shuts down its side
 	KeepAlive bool            // a frame without body is answered with one, as transport.Pulse has it; else it is ignored
 	// Open reads a reply; the frame is the callee's. An error means that the
-	// reply is not to be believed, and the connection goes on.
+	// reply is not to be believed, and the connection goes on; an answer beside it
+	// has the key that the reply claims.
 	Open func(f protocol.Frame) (*Answer, error)
 	// Late takes replies that nobody waits for any more.
 	Late    func(*Answer)
@@ -137,6 +138,7 @@ type call struct {
 	done   chan struct{} // closed by finish; a call that bounced gets a new one
 	on     *conn         // whose queue it is in, or over which it left
 	sent   bool          // the writer has taken it: from here on its fate is in doubt
+	forged bool          // a reply that claims its key was not believed
 	answer *Answer
 	err    error
 }
@@ -196,6 +198,8 @@ func (c *call) result() (*Answer, error) {
 	switch {
 	case c.err == nil:
 		return c.answer, nil
+	case c.sent && c.forged:
+		return nil, &pay.Fault{Code: pay.CodeAuth, Sent: true, Err: c.err}
 	case c.sent:
 		return nil, &pay.Fault{Code: pay.CodeUnknown, Sent: true, Err: c.err}
 	}

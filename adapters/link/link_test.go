@@ -59,7 +59,10 @@ func mux(t *testing.T, h *host, change func(*Options)) *Mux {
 		Open: func(f protocol.Frame) (*Answer, error) {
 			key, text, _ := strings.Cut(string(f.Body), "=")
 			if text == "forged" {
-				return nil, errors.New("not believed")
+				return &Answer{Key: key}, &protocol.Error{Class: protocol.ClassAuth}
+			}
+			if text == "garbled" {
+				return &Answer{Key: key}, errors.New("not understood")
 			}
 			return &Answer{Key: key, Frame: f}, nil
 		}}
@@ -253,6 +256,26 @@ func TestForgedReplyIsNoReply(t *testing.T) {
 		answer(t, c, "a=forged", "a=true")
 		if got := <-r; got.body != "a=true" {
 			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// TestForgedReplyIsTold: a call that only a forged reply has claimed ends with its
+// caller's patience, and says so; another's is silence.
+func TestForgedReplyIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for text, want := range map[string]pay.Code{"a=forged": pay.CodeAuth, "b=forged": pay.CodeUnknown, "a=garbled": pay.CodeUnknown} {
+			var h host
+			m := mux(t, &h, nil)
+			r := asking(m, "a", time.Minute)
+			c := <-h.conns
+			request(t, c)
+			answer(t, c, text)
+			got := <-r
+			var f *pay.Fault
+			if !errors.As(got.err, &f) || f.Code != want || !f.Sent {
+				t.Errorf("%s: %v", text, got.err)
+			}
 		}
 	})
 }

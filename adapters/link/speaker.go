@@ -84,10 +84,13 @@ func (s *Speaker) numbered(req *pay.Request) *pay.Request {
 }
 
 // Open reads a reply frame before it is known which request it answers. The
-// record of the answer is lent; Read and Late take it back.
+// record of the answer is lent; Read and Late take it back. Beside the error of a
+// reply that is not authentic there is the key that it claims.
 func (s *Speaker) Open(f protocol.Frame) (*Answer, error) {
 	rec := s.record()
-	if err := s.d.OpenReply(&f, rec); err != nil {
+	err := s.d.OpenReply(&f, rec)
+	var e *protocol.Error
+	if err != nil && !(errors.As(err, &e) && e.Class == protocol.ClassAuth) {
 		s.records.Put(rec)
 		return nil, err
 	}
@@ -95,7 +98,11 @@ func (s *Speaker) Open(f protocol.Frame) (*Answer, error) {
 	if len(s.d.ReplyKey) > 0 {
 		a.Key = protocol.Key(s.d.ReplyKey, &f, rec)
 	}
-	return a, nil
+	if err != nil {
+		a.Record = nil
+		s.records.Put(rec)
+	}
+	return a, err
 }
 
 // ErrEcho reports a reply that names another payment than the request did.

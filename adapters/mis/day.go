@@ -16,12 +16,20 @@ type Posted struct {
 	Amount   pay.Amount
 	Channel  string
 	Returned bool
+	Back     bool // a 退货 that is a line of its own: the amount went back
 }
 
+// lines are the rows of a day's list: its payments in posting order, and then what
+// was given back on it by itself.
+const lines = `SELECT printf('YX%012d', id) AS host, serial, account, amount, channel, returned IS NOT NULL AS returned, 0 AS back, id FROM payment WHERE day=?1
+	UNION ALL SELECT printf('YXT%011d', r.id), r.serial, p.account, r.amount, r.channel, 0, 1, r.id FROM refund r JOIN payment p ON p.id=r.payment WHERE r.day=?1 AND r.listed
+	ORDER BY back, id`
+
 // Day yields every payment that was stamped with the day, in posting order,
-// returned ones included. It stops when yield returns false.
+// returned ones included, and then what was given back on it. It stops when yield
+// returns false.
 func (l *Ledger) Day(ctx context.Context, day pay.Day, yield func(Posted) bool) error {
-	rows, err := l.db.QueryContext(ctx, `SELECT id, serial, account, amount, channel, returned IS NOT NULL FROM payment WHERE day=? ORDER BY id`, day.String())
+	rows, err := l.db.QueryContext(ctx, lines, day.String())
 	if err != nil {
 		return err
 	}
@@ -29,10 +37,9 @@ func (l *Ledger) Day(ctx context.Context, day pay.Day, yield func(Posted) bool) 
 	for rows.Next() {
 		p := Posted{Day: day}
 		var id int64
-		if err := rows.Scan(&id, &p.Serial, &p.Account, &p.Amount, &p.Channel, &p.Returned); err != nil {
+		if err := rows.Scan(&p.Host, &p.Serial, &p.Account, &p.Amount, &p.Channel, &p.Returned, &p.Back, &id); err != nil {
 			return err
 		}
-		p.Host = hostSerial(id)
 		if !yield(p) {
 			return nil
 		}
@@ -62,23 +69,25 @@ func (l *Ledger) details(ctx context.Context, req *pay.Request) (pay.Reply, erro
 		return pay.Reply{}, err
 	}
 	defer tx.Rollback() // nothing was changed
-	rep, lines := pay.Answer(pay.Approved, pay.CodeOK), 0
+	rep, all := pay.Answer(pay.Approved, pay.CodeOK), 0
 	var count int
-	if err := tx.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE returned IS NULL), coalesce(sum(amount) FILTER (WHERE returned IS NULL), 0)
-		FROM payment WHERE day=?`, req.Day.String()).Scan(&lines, &count, &rep.Amount); err != nil {
+	if err := tx.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE NOT returned), coalesce(sum(iif(back, -amount, amount)) FILTER (WHERE NOT returned), 0)
+		FROM (`+lines+`)`, req.Day.String()).Scan(&all, &count, &rep.Amount); err != nil {
 		return rep, err
 	}
 	var text string
-	err = tx.QueryRowContext(ctx, `SELECT coalesce(group_concat(line, char(10)), '') FROM (SELECT day || '|' || serial || '|' || printf('YX%012d', id) || '|' || channel
-		|| '|' || account || '|' || amount || '|' || CASE WHEN returned IS NULL THEN 'P' ELSE 'V' END AS line
-		FROM payment WHERE day=? ORDER BY id LIMIT ? OFFSET ?)`, req.Day.String(), pageLines, (page-1)*pageLines).Scan(&text)
-	rep.More = []pay.Field{{ID: pay.FCreditCount, Val: strconv.Itoa(count)}, {ID: pay.FPages, Val: strconv.Itoa((lines + pageLines - 1) / pageLines)},
+	err = tx.QueryRowContext(ctx, `SELECT coalesce(group_concat(line, char(10)), '') FROM (SELECT ?1 || '|' || serial || '|' || host || '|' || channel
+		|| '|' || account || '|' || iif(back, -amount, amount) || '|' || iif(returned, 'V', 'P') AS line
+		FROM (`+lines+`) LIMIT ?2 OFFSET ?3)`, req.Day.String(), pageLines, (page-1)*pageLines).Scan(&text)
+	rep.More = []pay.Field{{ID: pay.FCreditCount, Val: strconv.Itoa(count)}, {ID: pay.FPages, Val: strconv.Itoa((all + pageLines - 1) / pageLines)},
 		{ID: pay.FDetails, Val: text}}
 	return rep, err
 }
 
-// Net returns how many payments of the day count and their sum in fen.
+// Net returns how many payments of the day count and their sum in fen, less what
+// was given back on it by itself.
 func (l *Ledger) Net(ctx context.Context, day pay.Day) (n int, sum pay.Amount, err error) {
-	err = l.db.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(amount),0) FROM payment WHERE day=? AND returned IS NULL`, day.String()).Scan(&n, &sum)
+	err = l.db.QueryRowContext(ctx, `SELECT coalesce(sum(iif(back, -1, 1)), 0), coalesce(sum(iif(back, -amount, amount)), 0) FROM (`+lines+`) WHERE NOT returned`,
+		day.String()).Scan(&n, &sum)
 	return n, sum, err
 }

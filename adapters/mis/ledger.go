@@ -35,7 +35,12 @@ CREATE TABLE IF NOT EXISTS payment (id INTEGER PRIMARY KEY AUTOINCREMENT, serial
 	amount INTEGER NOT NULL, channel TEXT NOT NULL, at TEXT NOT NULL, returned TEXT, advance INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS payment_serial ON payment(serial);
 CREATE INDEX IF NOT EXISTS payment_day ON payment(day);
-CREATE TABLE IF NOT EXISTS tombstone (serial TEXT PRIMARY KEY, at TEXT NOT NULL);`
+CREATE TABLE IF NOT EXISTS tombstone (serial TEXT PRIMARY KEY, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS refund (id INTEGER PRIMARY KEY AUTOINCREMENT, serial TEXT NOT NULL, payment INTEGER NOT NULL, day TEXT NOT NULL,
+	amount INTEGER NOT NULL, channel TEXT NOT NULL, at TEXT NOT NULL, listed INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS refund_serial ON refund(serial);
+CREATE INDEX IF NOT EXISTS refund_payment ON refund(payment);
+CREATE INDEX IF NOT EXISTS refund_day ON refund(day);`
 
 // Ledger is the marketing system. It is safe for concurrent use.
 type Ledger struct {
@@ -77,8 +82,12 @@ func (l *Ledger) Do(ctx context.Context, req *pay.Request) pay.Reply {
 		rep, err = l.inTx(ctx, req, l.pay)
 	case pay.Reverse:
 		rep, err = l.inTx(ctx, req, l.reverse)
+	case pay.Refund:
+		rep, err = l.inTx(ctx, req, l.refund)
 	case pay.Status:
 		rep, err = l.status(ctx, req)
+	case pay.CheckTotals:
+		rep, err = l.totals(ctx, req)
 	case pay.CheckFile:
 		rep, err = l.details(ctx, req)
 	case pay.Echo:
@@ -161,13 +170,16 @@ func openBills(ctx context.Context, q querier, account string) ([]pay.Bill, erro
 type posted struct {
 	id       int64
 	account  string
+	day      string
 	amount   pay.Amount
 	advance  pay.Amount // of amount, to the customer's balance
-	returned bool
+	back     pay.Amount // of amount, given back in parts or on a later day
+	returned bool       // nothing of it is left
 }
 
 func find(ctx context.Context, q querier, serial string) ([]posted, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, account, amount, advance, returned IS NOT NULL FROM payment WHERE serial=? ORDER BY id`, serial)
+	rows, err := q.QueryContext(ctx, `SELECT id, account, day, amount, advance, returned IS NOT NULL,
+		(SELECT coalesce(sum(r.amount), 0) FROM refund r WHERE r.payment=p.id) FROM payment p WHERE serial=? ORDER BY id`, serial)
 	if err != nil {
 		return nil, err
 	}
@@ -175,9 +187,10 @@ func find(ctx context.Context, q querier, serial string) ([]posted, error) {
 	var list []posted
 	for rows.Next() {
 		var p posted
-		if err := rows.Scan(&p.id, &p.account, &p.amount, &p.advance, &p.returned); err != nil {
+		if err := rows.Scan(&p.id, &p.account, &p.day, &p.amount, &p.advance, &p.returned, &p.back); err != nil {
 			return nil, err
 		}
+		p.returned = p.returned || p.back >= p.amount
 		list = append(list, p)
 	}
 	return list, rows.Err()
@@ -333,7 +346,7 @@ func (l *Ledger) reverse(ctx context.Context, tx *sql.Tx, req *pay.Request) (pay
 		rep.Code = pay.CodeReversed
 		return rep, nil
 	}
-	if p.amount != req.Amount || p.account != req.Account {
+	if p.amount != req.Amount || p.account != req.Account || p.back > 0 {
 		return pay.Answer(pay.Declined, pay.CodeAmount), nil
 	}
 	for _, stmt := range []string{`UPDATE customer SET balance = balance - (SELECT advance FROM payment WHERE id=?1) WHERE account=(SELECT account FROM payment WHERE id=?1)`,
@@ -356,6 +369,9 @@ func (l *Ledger) status(ctx context.Context, req *pay.Request) (pay.Reply, error
 		return pay.Reply{}, err
 	}
 	if len(list) == 0 {
+		if g, err := refundOf(ctx, l.db, req.Original.Serial); err != nil || g.id > 0 {
+			return g.approved(), err
+		}
 		return pay.Answer(pay.Declined, pay.CodeOriginal), nil
 	}
 	rep := approved(list[0])

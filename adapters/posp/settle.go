@@ -15,9 +15,10 @@ import (
 type Charge struct {
 	Serial string
 	Of     string // serial of the payment whose card it is
+	Card   string // the card number; empty where it is not known
 	Amount pay.Amount
 	Credit bool // money back to the card
-	Void   bool // a charge that was undone whole
+	Void   bool // a 撤销, or the charge that one undid: neither is uploaded
 }
 
 // Charges yields those of a closed day, and returns how many are not decided. It
@@ -225,10 +226,14 @@ func (a *Adapter) upload(ctx context.Context, u *unit, b *Batch, charges Charges
 	}
 	_, err := charges(ctx, b.Day, func(c Charge) error {
 		n, at, err := a.place(&c)
-		if err != nil || at != u || n.batch != b.Batch || c.Credit || c.Void {
+		switch {
+		case err != nil || at != u || n.batch != b.Batch || c.Void:
 			return err
+		case c.Credit:
+			b.Uploaded++
+			return a.uploadRefund(ctx, u, n, &c)
 		}
-		if some = append(some, pay.Bill{ID: n.trace, Amount: c.Amount}); len(some) < maxUpload {
+		if some = append(some, pay.Bill{ID: n.trace, Amount: c.Amount, Card: fmt.Sprintf("%020s", c.Card)}); len(some) < maxUpload {
 			return nil
 		}
 		return send()
@@ -239,6 +244,16 @@ func (a *Adapter) upload(ctx context.Context, u *unit, b *Batch, charges Charges
 	if err == nil {
 		_, err = a.about(ctx, u, &pay.Request{Op: pay.UploadEnd, More: append(u.fields(b.Batch), pay.Field{ID: pay.FUploadCount, Val: fmt.Sprintf("%04d", b.Uploaded)})}, "")
 	}
+	return err
+}
+
+// uploadRefund sends a 退货 under the trace that it had.
+func (a *Adapter) uploadRefund(ctx context.Context, u *unit, n number, c *Charge) error {
+	req := &pay.Request{Op: pay.BatchUpload, Amount: c.Amount, Original: &pay.Ref{Kind: pay.KindRefund, Serial: n.trace}, More: u.fields(n.batch)}
+	if c.Card != "" {
+		req.More = append(req.More, pay.Field{ID: pay.FPAN, Val: c.Card})
+	}
+	_, err := a.about(ctx, u, req, n.trace)
 	return err
 }
 

@@ -96,17 +96,36 @@ func TestUnbalancedBatchIsUploaded(t *testing.T) {
 			}
 			list = append(list, s)
 		}
+		list[0].Card = "6225000000000014"
+		list = append(list, Charge{Serial: serial("0005"), Of: serial("0004"), Amount: 4, Credit: true, Void: true}, // the 撤销
+			Charge{Serial: serial("0007"), Of: serial("0006"), Card: "6225000000000022", Amount: 3, Credit: true})
 		all, err := a.Settle(t.Context(), settled, confirmed(0, list...), Folder(t.TempDir()))
 		steps(t, all, err, Uploaded, Uploaded)
-		if all[0].Uploaded != 11 || all[1].Uploaded != 0 {
-			t.Errorf("uploaded %d and %d charges, want 11 and 0", all[0].Uploaded, all[1].Uploaded)
+		if all[0].Uploaded != 12 || all[1].Uploaded != 0 {
+			t.Errorf("uploaded %d and %d, want 12 and 0", all[0].Uploaded, all[1].Uploaded)
+		}
+		refunds := 0
+		for _, r := range c.ops(pay.BatchUpload) {
+			if r.Original == nil {
+				continue
+			}
+			refunds++
+			if n, _ := parse(serial("0007")); r.Original.Kind != pay.KindRefund || r.Original.Serial != n.trace || r.Ref.Serial != n.trace || r.Amount != 3 || value(r, pay.FPAN) != "6225000000000022" {
+				t.Errorf("uploaded refund %+v", r)
+			}
+		}
+		if refunds != 1 {
+			t.Errorf("%d refunds uploaded", refunds)
 		}
 		var got pay.Amount
-		up := c.ops(pay.BatchUpload)
+		up := slices.DeleteFunc(c.ops(pay.BatchUpload), func(r *pay.Request) bool { return r.Original != nil })
 		for _, r := range up {
 			for _, b := range r.Bills {
 				got += b.Amount
 			}
+		}
+		if card := up[0].Bills[0].Card; card != "00006225000000000014" {
+			t.Errorf("card %s", card)
 		}
 		if len(up) != 2 || len(up[0].Bills) != 8 || len(up[1].Bills) != 3 || value(up[1], pay.FUploadCount) != "03" || got != sum {
 			t.Errorf("%d uploads of %d fen, want 2 of %d", len(up), got, sum)

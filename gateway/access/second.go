@@ -7,9 +7,9 @@ import (
 
 // The reasons why somebody is not the second person.
 var (
-	ErrSamePerson = errors.New("must be done by another person")
-	ErrNotSecond  = errors.New("the second person must be a reviewer")
-	ErrNobody     = errors.New("both persons must be known")
+	ErrSamePerson = errors.New("须由另一人办理")
+	ErrNotSecond  = errors.New("第二人须为复核员")
+	ErrNobody     = errors.New("两人都须是已登录的用户")
 )
 
 // SecondPerson is the one rule for everything that two people must do: approval

@@ -24,6 +24,7 @@ type order struct {
 func (s *Server) orders() []order {
 	list := []order{
 		{"GET /v1/status", access.View, s.status},
+		{"GET /v1/journal/waiting", access.View, s.waiting},
 		{"POST /v1/day/cut", access.Operate, s.cut},
 		{"POST /v1/day/settle", access.Operate, s.settle},
 		{"POST /v1/recon/run", access.Operate, s.reconcile},
@@ -65,6 +66,19 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 func (s *Server) status(w http.ResponseWriter, _ *http.Request, _ access.Principal) {
 	s.say(w, http.StatusOK, s.o.Status())
 }
+
+// waiting lists the payments that wait for a decision, and why.
+func (s *Server) waiting(w http.ResponseWriter, r *http.Request, _ access.Principal) {
+	list, err := s.o.Waiting(r.Context())
+	if err != nil {
+		s.fail(w, http.StatusInternalServerError, err)
+		return
+	}
+	s.say(w, http.StatusOK, map[string]any{"count": len(list), "payments": list[:min(len(list), maxWaiting)]})
+}
+
+// maxWaiting is how many payments one answer lists, the first due first.
+const maxWaiting = 1000
 
 // dayOrder is the body of an order about a day.
 type dayOrder struct {

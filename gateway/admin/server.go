@@ -105,6 +105,24 @@ type Link struct {
 	Dropped    uint64 `json:"dropped"`              // replies that found no connection
 }
 
+// Waiting is a payment that somebody still owes a decision.
+type Waiting struct {
+	ID        string     `json:"id"` // our serial
+	Time      time.Time  `json:"time"`
+	Link      string     `json:"link"`
+	Op        string     `json:"op"`
+	Serial    string     `json:"serial"`  // its sender's
+	Account   string     `json:"account"` // masked
+	Fen       pay.Amount `json:"fen"`
+	State     string     `json:"state"`
+	StateText string     `json:"state_text"`
+	Owner     string     `json:"owner"`    // who owes the decision
+	Reason    string     `json:"reason"`   // why there is none
+	Attempts  uint16     `json:"attempts"` // since its state changed
+	Due       time.Time  `json:"due"`      // of the next try; of a parked payment, of the decision
+	Overdue   bool       `json:"overdue"`
+}
+
 // Host is one counterparty.
 type Host struct {
 	ID    string `json:"id"`
@@ -138,6 +156,7 @@ type Options struct {
 	Sessions *access.Sessions  // with Users
 	Acts     func(ctx context.Context, day pay.Day) ([]Done, error)
 	Status   func() Status
+	Waiting  func(ctx context.Context) ([]Waiting, error) // the first due first
 	Samples  func() []Sample
 	Log      *slog.Logger
 }
@@ -145,7 +164,7 @@ type Options struct {
 // Check reports the first option that cannot work.
 func (o *Options) Check() error {
 	switch {
-	case o.Socket == "" || o.Control == nil || o.Audit == nil || o.Status == nil || o.Samples == nil || o.Log == nil:
+	case o.Socket == "" || o.Control == nil || o.Audit == nil || o.Status == nil || o.Waiting == nil || o.Samples == nil || o.Log == nil:
 		return errors.New("admin: a part is missing")
 	case o.Users != nil && (o.Sessions == nil || o.Acts == nil):
 		return errors.New("admin: users need sessions and acts")

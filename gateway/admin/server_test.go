@@ -82,7 +82,8 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, socket: filepath.Join(t.TempDir(), "admin.sock")}
 	var err error
 	b.s, err = New(Options{Socket: b.socket, Listen: "127.0.0.1:0", Control: &b.boss, Audit: &b.boss, Log: slog.New(slog.DiscardHandler),
-		Status: func() Status { b.mu.Lock(); defer b.mu.Unlock(); return b.status },
+		Status:  func() Status { b.mu.Lock(); defer b.mu.Unlock(); return b.status },
+		Waiting: func(context.Context) ([]Waiting, error) { return nil, nil },
 		Samples: func() []Sample {
 			return []Sample{{Name: "qianzhi_test_total", Help: "of this test", Counter: true, Value: 7, Labels: [][2]string{{"link", "pos"}}}}
 		}})
@@ -224,7 +225,8 @@ func TestOrdersAreForTheSocketOnly(t *testing.T) {
 
 func TestOnlyLoopback(t *testing.T) {
 	o := Options{Socket: filepath.Join(t.TempDir(), "s"), Control: &boss{}, Audit: &boss{}, Status: func() Status { return Status{} }, Samples: func() []Sample { return nil },
-		Log: slog.New(slog.DiscardHandler)}
+		Waiting: func(context.Context) ([]Waiting, error) { return nil, nil },
+		Log:     slog.New(slog.DiscardHandler)}
 	for _, addr := range []string{"0.0.0.0:0", ":7090", "10.0.0.1:7090", "example.com:1", "nonsense"} {
 		o.Listen = addr
 		if _, err := New(o); err == nil {

@@ -59,6 +59,9 @@ func newCounter(t *testing.T, tune ...func(*Server)) *counter {
 			return []Done{{Day: day, Row: 7, Act: access.Act{By: "zhang", What: "day.cut"}}}, nil
 		},
 		Status: func() Status { return Status{Node: 1} }, Samples: func() []Sample { return nil },
+		Waiting: func(context.Context) ([]Waiting, error) {
+			return []Waiting{{ID: "20261124010000000007", Owner: "值班"}}, nil
+		},
 		Log: slog.New(slog.NewTextHandler(&c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	c.ok(err)
 	for _, f := range tune {
@@ -197,6 +200,7 @@ func TestEveryOrderNeedsItsRight(t *testing.T) {
 		who          string
 	}{
 		{"GET", "/v1/status", nil, "zhang li he qin"},
+		{"GET", "/v1/journal/waiting", nil, "zhang li he qin"},
 		{"POST", "/v1/day/cut", m{"day": "20261126", "reason": "节日"}, "li"},
 		{"POST", "/v1/day/settle", m{"day": "20261124", "reason": "补结算"}, "li"},
 		{"POST", "/v1/recon/run", m{"day": "20261124", "reason": "重跑"}, "li"},
@@ -227,7 +231,7 @@ func TestEveryOrderNeedsItsRight(t *testing.T) {
 
 // TestListOfOrders fails when an order is added that the test above leaves out.
 func TestListOfOrders(t *testing.T) {
-	if n := len((&Server{o: Options{Users: new(access.Directory)}}).orders()); n != 8 {
+	if n := len((&Server{o: Options{Users: new(access.Directory)}}).orders()); n != 9 {
 		t.Errorf("%d orders: give the new ones in TestEveryOrderNeedsItsRight too", n)
 	}
 }

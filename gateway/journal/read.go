@@ -102,10 +102,20 @@ func (j *Journal) Find(ctx context.Context, ref pay.Ref) (pay.Entry, bool, error
 // OpenEntries yields the payments that the gateway still owes a decision, in
 // the order of their names, each as of its last durable event.
 func (j *Journal) OpenEntries(ctx context.Context, yield func(pay.Entry) bool) error {
+	return j.heldIn(ctx, pay.State.Open, yield)
+}
+
+// Undecided yields the payments that somebody still owes a decision, the gateway
+// or a person, in the order in which they began.
+func (j *Journal) Undecided(ctx context.Context, yield func(pay.Entry) bool) error {
+	return j.heldIn(ctx, undecided, yield)
+}
+
+func (j *Journal) heldIn(ctx context.Context, want func(pay.State) bool, yield func(pay.Entry) bool) error {
 	j.mu.Lock()
 	open := make([]*held, 0, len(j.mem.byID))
 	for _, h := range j.mem.byID {
-		if h.entry.State.Open() {
+		if want(h.entry.State) {
 			open = append(open, h)
 		}
 	}

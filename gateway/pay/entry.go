@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -200,6 +201,17 @@ func (e *Entry) Effect(except int) bool {
 		}
 	}
 	return false
+}
+
+// Returned reports whether a 撤销 or 退货 undid the payment, alone or as the last of
+// several, and not a 冲正: what it noted last says so.
+func (e *Entry) Returned() bool {
+	return e.State == Revd && e.Child != "" && strings.HasSuffix(e.Note, " "+e.Child)
+}
+
+// Cancelled reports whether a 撤销 undid the payment.
+func (e *Entry) Cancelled() bool {
+	return e.Returned() && strings.HasPrefix(e.Note, Cancel.Chinese()+" ")
 }
 
 // Undoes reports whether the payment is a 撤销 or 退货, the child of another.

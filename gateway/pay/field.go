@@ -121,6 +121,8 @@ const (
 	FAdvance
 	FOutcome
 	FPayCode
+	FFile
+	FBillCard
 	fields
 )
 
@@ -207,6 +209,8 @@ var fieldTable = [fields]FieldInfo{
 	FAdvance:            {"advance", "转预存金额", Public},
 	FOutcome:            {"outcome", "扣款结果", Public},
 	FPayCode:            {"pay_code", "付款码", Never},
+	FFile:               {"file", "文件名", Public},
+	FBillCard:           {"bill_card", "上送卡号", Card},
 }
 
 // Info describes the field; an unknown id has no name and masks as Never.

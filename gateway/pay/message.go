@@ -33,6 +33,7 @@ type Bill struct {
 	Amount    Amount // what is owed: principal plus penalty
 	Principal Amount
 	Penalty   Amount
+	Card      string // of a payment in a 批上送: the card it was charged to; never journaled here
 }
 
 // Funds says whether the sender has already taken the customer's money.

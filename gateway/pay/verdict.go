@@ -61,6 +61,9 @@ const (
 	CodeNoRoute          // no utility for this account
 	CodeFrequent         // more payments in a time than the customer or the sender may make
 	CodeTerminal         // terminal or merchant not registered, or disabled
+	CodeInterrupted      // we stopped before the outcome was known
+	CodeContrary         // a host said one thing and then the other
+	CodeNotCut           // the day that is asked about is not over
 	codes
 )
 
@@ -90,14 +93,17 @@ var codeTable = [codes][3]string{
 	CodeSignOn:      {"sign-on", "请重新签到", "sign on first"},
 	CodeReplayed:    {"replayed", "重放报文", "replayed message"},
 	CodeNotAccepted: {"not-accepted", "系统故障,未受理", "not accepted"},
-	CodeUnreachable: {"unreachable", "电力系统不可达,未受理", "utility not reachable, nothing sent"},
+	CodeUnreachable: {"unreachable", "受理方不可达,未受理", "host not reachable, nothing sent"},
 	CodeParked:      {"parked", "已受理,待核实", "accepted, being checked"},
-	CodeRefused:     {"refused", "电力系统拒绝", "refused by the utility"},
+	CodeRefused:     {"refused", "受理方拒绝", "refused by the host"},
 	CodeClosed:      {"closed", "系统日终", "closed for day end"},
 	CodeReconciling: {"reconciling", "正在对账", "reconciliation running"},
 	CodeNoRoute:     {"no-route", "无对应供电单位", "no utility for this account"},
 	CodeFrequent:    {"frequent", "缴费过于频繁,请稍后再缴", "too many payments, pay later"},
 	CodeTerminal:    {"terminal", "终端或商户未登记或已停用", "terminal or merchant not registered or disabled"},
+	CodeInterrupted: {"interrupted", "前置重启时尚无结果", "outcome not known when the gateway restarted"},
+	CodeContrary:    {"contrary", "对方应答前后矛盾", "answers of the host contradict each other"},
+	CodeNotCut:      {"not-cut", "该账务日尚未日切,请日切后再对账", "the day is not cut yet, ask again after the cut"},
 }
 
 // String returns the configuration name.
@@ -120,7 +126,7 @@ func (c Code) text(i int) string {
 // otherwise for one sender or host.
 func (c Code) Verdict() Verdict {
 	switch c {
-	case CodeUnknown, CodeInProgress, CodeNotFoundYet, CodeParked, CodeBusy:
+	case CodeUnknown, CodeInProgress, CodeNotFoundYet, CodeParked, CodeBusy, CodeInterrupted, CodeContrary:
 		return Unknown
 	case CodeOK, CodeNoEffect, CodeReversed:
 		return Approved

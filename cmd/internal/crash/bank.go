@@ -24,9 +24,10 @@ type fate struct {
 	link, key string
 	amount    pay.Amount
 	day       pay.Day
-	paid      bool // told approved
-	declined  bool // told finally refused
-	reversed  bool // told that it is undone
+	paid      bool       // told approved
+	declined  bool       // told finally refused
+	reversed  bool       // told that it is undone
+	given     pay.Amount // told to be given back of it
 }
 
 // tale is everything that banks were told.
@@ -211,22 +212,31 @@ func (p *player) try(ctx context.Context, t task) {
 }
 
 // sale is a payment of all that a customer owes; at the kiosk it is energy for a
-// meter card every second time.
+// meter card every second time, at the bank's host more than is owed every fourth.
 func (p *player) sale(c mis.Customer) *pay.Request {
 	op := pay.Pay
-	if p.link.ID == "kiosk" && p.r.IntN(2) == 0 {
+	switch {
+	case p.link.ID == "kiosk" && p.r.IntN(2) == 0:
 		op = pay.CardPay
+	case p.link.ID == "fixed" && p.r.IntN(4) == 0:
+		op = pay.Advance
 	}
 	req := p.request(op)
 	req.Account, req.Bills = c.Account, c.Bills
 	for _, b := range c.Bills {
 		req.Amount += b.Amount
 	}
+	if op == pay.Advance {
+		req.Bills, req.Amount = nil, req.Amount+ahead
+	}
 	if op == pay.CardPay {
 		req.Bills, req.More = nil, append(req.More, pay.Field{ID: pay.FPurchaseCount, Val: "0"})
 	}
 	return req
 }
+
+// ahead is how much more than is owed is paid in advance.
+const ahead = 1000
 
 // pay makes the task of one payment, and of what follows when it is approved:
 // a repeat, a reversal, or nothing.
@@ -248,6 +258,8 @@ func (p *player) pay(req *pay.Request) task {
 		switch n := p.r.IntN(4); {
 		case n == 0:
 			p.try(ctx, p.again(k, req, rep))
+		case n == 3 && cards(p.link.ID):
+			p.try(ctx, p.giveBack(k, req))
 		case n == 1 && req.Op == pay.CardPay:
 			p.try(ctx, p.write(k, req))
 		case n < 3:
@@ -272,6 +284,27 @@ func (p *player) undo(k string, req *pay.Request) task {
 		rep, ok := p.final(ctx, req, tries)
 		if ok && rep.Verdict == pay.Approved {
 			p.bank.tale.tell(k, func(f *fate) { f.reversed = true })
+		}
+		return ok
+	}
+}
+
+// cards reports whether a link is one of card readers, which know 撤销 and 退货.
+func cards(link string) bool { return link == "kiosk-pos" || link == "public" }
+
+// giveBack makes the task of a 撤销, or of a 退货 of all or half of a sale.
+func (p *player) giveBack(k string, sale *pay.Request) task {
+	op, amount := pay.Cancel, sale.Amount
+	if p.r.IntN(2) == 0 {
+		op, amount = pay.Refund, sale.Amount/pay.Amount(1+p.r.IntN(2))
+	}
+	req := p.request(op)
+	req.Account, req.Amount, req.Original = sale.Account, amount, &pay.Ref{Serial: sale.Ref.Serial}
+	req.More = append(req.More, pay.Field{ID: pay.FOriginalBatch, Val: "000001"})
+	return func(ctx context.Context, tries int) bool {
+		rep, ok := p.final(ctx, req, tries)
+		if ok && rep.Verdict == pay.Approved {
+			p.bank.tale.tell(k, func(f *fate) { f.given, f.reversed = amount, amount == sale.Amount })
 		}
 		return ok
 	}

@@ -13,6 +13,7 @@ import (
 	"qianzhi/cmd/internal/app"
 	"qianzhi/cmd/internal/keyfile"
 	"qianzhi/cmd/internal/peer"
+	"qianzhi/gateway/pay"
 	"qianzhi/protocol/secure"
 	"qianzhi/protocol/spec"
 )
@@ -22,6 +23,7 @@ import (
 type centre struct {
 	mu      sync.Mutex
 	effects map[string]int // by batch and trace number
+	net     pay.Amount     // what is left of all charges
 	doubled []string
 }
 
@@ -32,8 +34,12 @@ func (c *centre) add(b peer.Booking) {
 	switch b.What {
 	case "paid":
 		c.effects[k]++
+		c.net += b.Amount
 	case "reversed":
 		c.effects[k]--
+		c.net -= b.Amount
+	case "refunded":
+		c.net -= b.Amount
 	case "again":
 		c.doubled = append(c.doubled, k)
 	}
@@ -77,7 +83,7 @@ func (c *centre) open(ctx context.Context, dir string, conf *app.Config) error {
 		if err != nil {
 			return err
 		}
-		host := &peer.Host{Dialect: d, Handler: peer.NewLedger(0, peer.Promises{Booked: c.add}), Script: nothing, Now: time.Now,
+		host := &peer.Host{Dialect: d, Handler: peer.NewLedger(0, peer.Promises{Once: true, Booked: c.add}), Script: nothing, Now: time.Now,
 			Pause: peer.Wait, Note: func(string) {}}
 		go host.Serve(ctx, ln) // ends with ctx
 		return nil

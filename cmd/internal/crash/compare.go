@@ -10,6 +10,7 @@ import (
 	"qianzhi/adapters/mis"
 	"qianzhi/cmd/internal/app"
 	"qianzhi/gateway/pay"
+	"qianzhi/reconcile"
 )
 
 // settle is how long the resolver gets for what the kills left open.
@@ -35,7 +36,7 @@ func (t *tale) compare(ctx context.Context, c *app.Config, sum *Summary, log io.
 			break
 		}
 	}
-	b := books{entries: map[string]pay.Entry{}, effects: map[string]int{}}
+	b := books{entries: map[string]pay.Entry{}, effects: map[string]int{}, given: map[string]pay.Amount{}}
 	if err == nil {
 		err = b.read(ctx, a)
 	}
@@ -51,9 +52,11 @@ func (t *tale) compare(ctx context.Context, c *app.Config, sum *Summary, log io.
 
 // books are what both sides hold.
 type books struct {
-	entries      map[string]pay.Entry // by what makes a payment one and the same to its bank
-	effects      map[string]int       // at the MIS, by our serial
-	ours, theirs pay.Amount
+	entries      map[string]pay.Entry  // by what makes a payment one and the same to its bank
+	effects      map[string]int        // at the MIS, by our serial
+	ours, theirs pay.Amount            // at the MIS
+	cards        pay.Amount            // what is left of all charges, as the journal says
+	given        map[string]pay.Amount // back, by our serial of the payment
 }
 
 func (b *books) read(ctx context.Context, a *app.App) error {
@@ -62,20 +65,27 @@ func (b *books) read(ctx context.Context, a *app.App) error {
 		if !a.Journal().Has(d) {
 			continue
 		}
-		err := a.Journal().Lines(ctx, d, ^uint64(0), func(e *pay.Entry) bool {
-			b.entries[key(e.Req.Via.Link, pay.Find(e.Req.More, pay.FTerminal), e.Req.Ref.Serial)] = e.Clone()
-			if e.State == pay.Succ && has(e, pay.LegPost) {
-				b.ours += e.Req.Amount
-			}
-			return true
-		})
+		read := func(yield func(*pay.Entry) bool) error {
+			return a.Journal().Lines(ctx, d, ^uint64(0), func(e *pay.Entry) bool {
+				b.entries[key(e.Req.Via.Link, pay.Find(e.Req.More, pay.FTerminal), e.Req.Ref.Serial)] = e.Clone()
+				if e.Undoes() && e.State == pay.Succ {
+					b.given[e.Original.Serial(1)] += e.Req.Amount
+				}
+				return yield(e)
+			})
+		}
+		err := reconcile.Listed(read, b.line)
 		if err != nil {
 			return err
 		}
 	}
 	for d := last.Add(-2); d <= last.Add(1); d = d.Add(1) {
 		err := a.Ledger().Day(ctx, d, func(p mis.Posted) bool {
-			if !p.Returned {
+			switch {
+			case p.Returned:
+			case p.Back:
+				b.theirs -= p.Amount
+			default:
 				b.effects[p.Serial]++
 				b.theirs += p.Amount
 			}
@@ -86,6 +96,24 @@ func (b *books) read(ctx context.Context, a *app.App) error {
 		}
 	}
 	return nil
+}
+
+// line adds a payment that counts, or what went back by itself.
+func (b *books) line(e *pay.Entry, effect reconcile.Effect) bool {
+	amount := e.Req.Amount
+	switch {
+	case effect != reconcile.Success:
+		return true
+	case e.Undoes():
+		amount = -amount
+	}
+	if has(e, pay.LegPost) {
+		b.ours += amount
+	}
+	if has(e, pay.LegCharge) {
+		b.cards += amount
+	}
+	return true
 }
 
 func (t *tale) judge(b *books, sum *Summary, say func(string, ...any)) {
@@ -105,6 +133,10 @@ func (t *tale) judge(b *books, sum *Summary, say func(string, ...any)) {
 				sum.Acked++
 				sum.Reversed++
 				want, effects = pay.Revd, 0
+			}
+			if given := b.given[e.ID.Serial(1)]; given < f.given {
+				sum.Lost++
+				say("%s was told that %s went back, the journal says %s", k, f.given.Yuan(), given.Yuan())
 			}
 			if !there || e.State != want || e.Req.Amount != f.amount || e.ID.Day != f.day || n != effects {
 				sum.Lost++
@@ -131,6 +163,10 @@ func (t *tale) judge(b *books, sum *Summary, say func(string, ...any)) {
 			sum.Doubled++
 			say("%s was posted %d times", serial, n)
 		}
+	}
+	if b.cards != t.centre.net {
+		sum.Lost++
+		say("the journal says %s of cards, the centre says %s", b.cards.Yuan(), t.centre.net.Yuan())
 	}
 	if b.ours != b.theirs {
 		sum.Lost++

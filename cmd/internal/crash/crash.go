@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 	if out, err := demo.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("demo: %w\n%s", err, out)
 	}
-	c, err := app.Load(filepath.Join(dir, "qianzhi.yaml"))
+	c, err := configured(filepath.Join(dir, "qianzhi.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +120,26 @@ func Run(ctx context.Context, o Options) (*Summary, error) {
 		err = fmt.Errorf("banks still wait, %s after the last final answer: %s", lastLife, strings.Join(t.waits, "; "))
 	}
 	return sum, errors.Join(err, t.compare(ctx, c, sum, o.Log))
+}
+
+// inAdvance is the route of 预存, which the demo has none of.
+const inAdvance = `  - {id: ahead, links: [fixed], ops: [advance], product: advance, legs: [{leg: post, host: mis}], in_flight: 64}
+`
+
+// configured adds to the demo's configuration what else is played.
+func configured(file string) (*app.Config, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	before, after, found := strings.Cut(string(b), "# Payments in doubt.")
+	if !found {
+		return nil, fmt.Errorf("%s: no place for a route", file)
+	}
+	if err := os.WriteFile(file, []byte(before+inAdvance+"# Payments in doubt."+after), 0o600); err != nil {
+		return nil, err
+	}
+	return app.Load(file)
 }
 
 // emptyBooks replaces what the demo left by a MIS with many customers who owe.

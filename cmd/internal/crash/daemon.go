@@ -40,7 +40,7 @@ func (d *daemon) start(ctx context.Context) error {
 const (
 	shortLife = 150 * time.Millisecond
 	longLife  = 600 * time.Millisecond
-	patience  = 30 * time.Second
+	patience  = 3 * time.Minute // how fast a start is depends on the machine
 )
 
 // killAfter lets the daemon live for a random time and kills it: one in five

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"qianzhi/gateway/pay"
@@ -114,14 +115,40 @@ func (c *Conn) Meet(ctx context.Context, req *pay.Request, t Trouble) (pay.Reply
 	if err != nil {
 		return pay.Reply{}, errors.Join(err, c.Close())
 	}
-	if err := c.d.OpenReply(&in, c.rec); err != nil {
-		return pay.Reply{}, fmt.Errorf("reply: %w", err)
+	rep, err := c.read(msg, &in)
+	if t.Fault == Duplicate {
+		err = errors.Join(err, c.skip())
 	}
-	rep, err := c.d.Map.Reply(msg, &in, c.rec, time.Now())
 	if a, ok := c.d.Request.Auth.(acceptor); ok && err == nil && req.Op == pay.SignOn && rep.Verdict == pay.Approved {
 		err = a.Accept(req, &rep)
 	}
 	return rep, err
+}
+
+// read takes a frame as the reply to msg.
+func (c *Conn) read(msg int, in *protocol.Frame) (pay.Reply, error) {
+	if err := c.d.OpenReply(in, c.rec); err != nil {
+		return pay.Reply{}, fmt.Errorf("reply: %w", err)
+	}
+	return c.d.Map.Reply(msg, in, c.rec, time.Now())
+}
+
+// copyWait is how long the reply to the second copy of a request may take.
+const copyWait = 3 * time.Second
+
+// skip takes the reply to the second copy of a request, so that the next
+// request does not get it. A far side that drops copies sends none.
+func (c *Conn) skip() error {
+	if c.nc == nil {
+		return nil
+	}
+	if err := c.back.SetReadDeadline(time.Now().Add(copyWait)); err != nil {
+		return err
+	}
+	if _, err := c.frame(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.Close()
+	}
+	return nil
 }
 
 // exchange writes a message as its fault has it leave, and reads one reply.
@@ -140,6 +167,11 @@ func (c *Conn) exchange(ctx context.Context, out []byte, t Trouble) (protocol.Fr
 	if c.once {
 		return c.single()
 	}
+	return c.frame()
+}
+
+// frame reads one reply.
+func (c *Conn) frame() (protocol.Frame, error) {
 	chunk := make([]byte, 4096)
 	for {
 		f, n, err := c.d.Reply.Framer.Next(c.buf)

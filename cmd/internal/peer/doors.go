@@ -37,7 +37,6 @@ func (h *Host) ServeGate(ctx context.Context, ln net.Listener, head tuxedo.Envel
 	d := *h.Dialect
 	g := tuxedo.Gate{Framer: d.Request.Framer, Head: head, Buffer: buffer}
 	d.Request.Framer, d.Reply.Framer = g, g
-	own := *h
-	own.Dialect = &d
+	own := Host{Dialect: &d, Handler: h.Handler, Script: h.Script, Now: h.Now, Pause: h.Pause, Note: h.Note, Replies: h.Replies}
 	return own.Serve(ctx, ln)
 }

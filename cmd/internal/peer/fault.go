@@ -30,11 +30,18 @@ const (
 	Joined          // the answer waits for the next one and leaves in one packet with it
 	Silence         // the request is acted on, the answer is not sent
 	Decline         // the request is refused, nothing is done
+
+	// Lies about what was done; over HTTP, which has one answer, only the first is
+	// told.
+	Contradict  // the request is acted on; the answer says so, a second one refuses it
+	Recant      // the request is acted on; the answer refuses it, a second one says so
+	WrongAmount // the answer tells one fen more
+	Stale       // the answer to the message before leaves in its place
 	faults
 )
 
 var faultNames = [faults]string{"sound", "bad-seal", "garbage", "half-char", "cut", "duplicate", "trickle",
-	"slow", "late", "joined", "silence", "decline"}
+	"slow", "late", "joined", "silence", "decline", "contradict", "recant", "wrong-amount", "stale"}
 
 // String returns the name used in scripts.
 func (f Fault) String() string {
@@ -101,6 +108,20 @@ func (f Fault) wire(b []byte) (pieces [][]byte, last bool) {
 		return pieces, false
 	}
 	return [][]byte{b}, false
+}
+
+// tells is what a host says that has acted on a request and would answer rep.
+func (f Fault) tells(rep pay.Reply) []pay.Reply {
+	refusal := pay.Answer(pay.Declined, pay.CodeRefused)
+	switch f {
+	case Contradict:
+		return []pay.Reply{rep, refusal}
+	case Recant:
+		return []pay.Reply{refusal, rep}
+	case WrongAmount:
+		rep.Amount++
+	}
+	return []pay.Reply{rep}
 }
 
 // Trouble is a fault with how long it lasts.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -28,6 +29,11 @@ type Host struct {
 	Pause   func(ctx context.Context, d time.Duration) error // of slow and late answers
 	Note    func(line string)                                // takes one line for each message
 	Replies *Line                                            // of the connections that answers leave on; nil: that of the request
+	Once    bool                                             // a connection carries one message and is closed after the answer
+	Endless bool                                             // with Once: a message ends where its sender shuts down its side
+
+	mu     sync.Mutex
+	before *protocol.Frame // the answer before
 }
 
 // Wait is a Host's Pause on the real clock: it waits, unless ctx ends first.
@@ -118,6 +124,12 @@ func (h *Host) serve(ctx context.Context, nc net.Conn) {
 // no error: answers may still be on their way.
 func (h *Host) read(nc net.Conn, take func(protocol.Frame)) error {
 	var buf []byte
+	if h.Endless {
+		var err error
+		if buf, err = io.ReadAll(io.LimitReader(nc, maxSingle)); err != nil {
+			return err
+		}
+	}
 	chunk := make([]byte, 4096)
 	for {
 		f, n, err := h.Dialect.Request.Framer.Next(buf)
@@ -125,6 +137,10 @@ func (h *Host) read(nc net.Conn, take func(protocol.Frame)) error {
 			return err
 		}
 		if n > 0 {
+			if h.Once && len(f.Body) > 0 {
+				take(f)
+				return nil
+			}
 			if len(f.Body) > 0 {
 				f.Body = slices.Clone(f.Body)
 				take(f)
@@ -165,54 +181,74 @@ func write(nc net.Conn, out <-chan packet) {
 }
 
 func (h *Host) answer(ctx context.Context, f protocol.Frame, out chan<- packet) {
-	rep, t, ok := h.reply(ctx, f)
-	if !ok {
-		return
-	}
-	b, err := h.Dialect.Reply.Framer.Append(nil, rep)
-	if err != nil {
-		h.Note(fmt.Sprintf("应答写不出: %v", err))
+	replies, t := h.reply(ctx, f)
+	if len(replies) == 0 {
 		return
 	}
 	p := packet{hold: t.Fault == Joined}
-	p.pieces, p.last = t.Fault.wire(b)
+	for _, rep := range replies {
+		b, err := h.Dialect.Reply.Framer.Append(nil, rep)
+		if err != nil {
+			h.Note(fmt.Sprintf("应答写不出: %v", err))
+			return
+		}
+		pieces, last := t.Fault.wire(b)
+		p.pieces, p.last = append(p.pieces, pieces...), last
+	}
 	select {
 	case out <- p:
 	case <-ctx.Done():
 	}
 }
 
-// reply acts on a request and returns its answer, with what the script does to
-// the body done, and what else it says. It reports false when none leaves.
-func (h *Host) reply(ctx context.Context, f protocol.Frame) (out protocol.Frame, t Trouble, ok bool) {
+// reply acts on a request and returns its answer, or what its fault makes of it,
+// with what the script does to bodies done, and what else it says. There is none
+// when none leaves.
+func (h *Host) reply(ctx context.Context, f protocol.Frame) (out []protocol.Frame, t Trouble) {
 	asked, err := h.Dialect.ReadRequest(&f, new(protocol.Record), h.Now())
 	if asked == nil {
 		h.Note(fmt.Sprintf("不能识别的报文: %v", err))
-		return out, t, false
+		return nil, t
 	}
 	rep := pay.Answer(pay.Declined, refusal(err))
 	if err == nil {
 		t = h.Script.Next(asked.Request)
 		if t.Fault == Slow && h.Pause(ctx, t.For) != nil {
-			return out, t, false
+			return nil, t
 		}
 		rep = h.do(ctx, asked.Request, t)
 	}
 	defer func() { h.Note(line(asked, &rep, t, err)) }()
 	if t.Fault == Silence || t.Fault == Late && h.Pause(ctx, t.For) != nil {
-		return out, t, false
+		return nil, t
 	}
-	out, werr := h.Dialect.AppendReply(asked, &rep, new(protocol.Record))
-	if werr != nil {
-		h.Note(fmt.Sprintf("应答写不出: %v", werr))
-		return out, t, false
+	for _, told := range t.Fault.tells(rep) {
+		one, err := h.Dialect.AppendReply(asked, &told, new(protocol.Record))
+		if err != nil {
+			h.Note(fmt.Sprintf("应答写不出: %v", err))
+			return nil, t
+		}
+		if t.Fault == BadSeal && one.Get(protocol.HeadSignature) != "" { // the signature of other bytes
+			one.Set(protocol.HeadNonce, "forged-"+one.Get(protocol.HeadNonce))
+		} else {
+			t.Fault.body(one.Body)
+		}
+		out = append(out, one)
 	}
-	if t.Fault == BadSeal && out.Get(protocol.HeadSignature) != "" { // the signature of other bytes
-		out.Set(protocol.HeadNonce, "forged-"+out.Get(protocol.HeadNonce))
-	} else {
-		t.Fault.body(out.Body)
+	if stale := h.remember(out[0]); t.Fault == Stale && stale != nil {
+		out = []protocol.Frame{*stale}
 	}
-	return out, t, true
+	return out, t
+}
+
+// remember keeps an answer and returns the one before, nil when there is none.
+func (h *Host) remember(f protocol.Frame) *protocol.Frame {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.before
+	f.Body = slices.Clone(f.Body)
+	h.before = &f
+	return before
 }
 
 func refusal(err error) pay.Code {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +118,9 @@ func TestAnswersWithFaults(t *testing.T) {
 		{"garbage", "frame", true},
 		{"half-char", "want a character", true},
 		{"decline", "declined", false},
+		{"contradict", "approved", true},
+		{"recant", "declined", true},
+		{"wrong-amount", "approved", true},
 	} {
 		t.Run(tc.fault, func(t *testing.T) {
 			c := new(clock)
@@ -138,6 +142,53 @@ func TestAnswersWithFaults(t *testing.T) {
 				t.Errorf("waited %v, want %s", c.asked, timed)
 			}
 		})
+	}
+}
+
+// TestLies reads all that a lying host says to one payment.
+func TestLies(t *testing.T) {
+	for lie, want := range map[string]string{"contradict": "approved/ok 301.50, declined/refused 0.00", "recant": "declined/refused 0.00, approved/ok 301.50",
+		"wrong-amount": "approved/ok 301.51", "stale": "approved/ok 0.00"} {
+		addr, _ := host(t, "bank-fixed", new(clock), "pay:"+lie)
+		conn := Dial(end(t, "bank-fixed"), addr)
+		if _, err := ask(t, conn, &pay.Request{Op: pay.Echo, Day: 20260131, Ref: pay.Ref{Serial: "9"}}, Sound); err != nil {
+			t.Fatal(err)
+		}
+		f, msg, err := conn.d.AppendRequest(purchase("1"), conn.rec, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := conn.d.Request.Framer.Append(nil, f)
+		if err == nil {
+			_, err = conn.nc.Write(b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for range strings.Count(want, "/") {
+			in, err := conn.frame()
+			if err == nil {
+				err = conn.d.OpenReply(&in, conn.rec)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lie == "stale" { // it answers the line test
+				msg = slices.IndexFunc(conn.d.Map.Messages, func(m protocol.Message) bool { return m.Op == pay.Echo })
+			}
+			rep, err := conn.d.Map.Reply(msg, &in, conn.rec, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprintf("%s/%s %s", rep.Verdict, rep.Code, rep.Amount.Yuan()))
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: got %v, want %s", lie, got, want)
+		}
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 // change of its books, under its lock; nil takes none.
 type Promises struct {
 	Dedupe bool // one serial takes effect once, however often it arrives
+	Once   bool // that of a 撤销 or 退货 does, whatever Dedupe says
 	Status bool // it answers what became of a serial
 	Booked func(Booking)
 }
@@ -23,6 +24,8 @@ type Booking struct {
 	Serial  string     `json:"serial"`
 	Account string     `json:"account,omitempty"`
 	Amount  pay.Amount `json:"fen"`
+
+	Reference string `json:"reference,omitempty"` // as the host's answer calls the payment
 }
 
 // Ledger is what a simulated host knows: customers with bills, if it has any,
@@ -66,7 +69,7 @@ func NewLedger(n int, o Promises) *Ledger {
 
 func (l *Ledger) booked(what string, k key, p *payment) {
 	if l.o.Booked != nil {
-		l.o.Booked(Booking{What: what, Scope: k.scope, Serial: k.serial, Account: p.account, Amount: p.amount})
+		l.o.Booked(Booking{What: what, Scope: k.scope, Serial: k.serial, Account: p.account, Amount: p.amount, Reference: p.reference})
 	}
 }
 
@@ -108,6 +111,8 @@ func (l *Ledger) Do(_ context.Context, req *pay.Request) pay.Reply {
 		return pay.Answer(pay.Approved, pay.CodeOK)
 	case pay.Settle:
 		return l.settle(req)
+	case pay.CheckTotals, pay.CheckFile:
+		return l.check(req)
 	case pay.BatchUpload:
 		return l.upload(req)
 	case pay.CardWrite, pay.CardConfirm:
@@ -178,7 +183,10 @@ func (l *Ledger) post(req *pay.Request, p *payment) pay.Code {
 		return pay.CodeNoCustomer
 	}
 	open, sum := l.open(req.Account)
-	if req.Op == pay.Advance { // settles the oldest that it covers; the rest is the customer's
+	switch req.Op {
+	case pay.CardPay: // energy for a card meter settles no bill
+		return pay.CodeOK
+	case pay.Advance: // settles the oldest that it covers; the rest is the customer's
 		left := req.Amount
 		for _, b := range open {
 			if b.Amount <= left {
@@ -266,7 +274,7 @@ func (l *Ledger) giveBack(req *pay.Request) pay.Reply {
 	if p != nil && amount == 0 {
 		amount = p.amount
 	}
-	if c := l.credits[own]; c != nil && l.o.Dedupe {
+	if c := l.credits[own]; c != nil && (l.o.Dedupe || l.o.Once) {
 		if c.of != of || c.amount != amount {
 			return pay.Answer(pay.Declined, pay.CodeDuplicate)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,23 @@ func TestTwoPorts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The reply to the second copy of a request is not the reply to the next one.
+func TestCopies(t *testing.T) {
+	requests, h := listener(t), scripted(t, "bank-fixed", new(clock))
+	serving(t, func(ctx context.Context) error { return h.Serve(ctx, requests) })
+	bank := Dial(end(t, "bank-fixed"), requests.Addr().String())
+	defer bank.Close()
+	for i, fault := range []Fault{Duplicate, Sound, Duplicate, Duplicate, Sound} {
+		req := bill(strconv.Itoa(i))
+		if i%2 == 1 {
+			req.Op = pay.Query
+		}
+		if rep, err := ask(t, bank, req, fault); err != nil || rep.Verdict != pay.Approved {
+			t.Fatalf("%d: %v, %v", i, rep, err)
+		}
 	}
 }
 

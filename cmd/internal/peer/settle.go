@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"strconv"
 
 	"qianzhi/gateway/pay"
 )
@@ -40,6 +41,12 @@ func (l *Ledger) settle(req *pay.Request) pay.Reply {
 // upload books the charges of an upload that the ledger has not, or has
 // otherwise.
 func (l *Ledger) upload(req *pay.Request) pay.Reply {
+	if o := req.Original; o != nil { // a 退货
+		k := key{req.Ref.Scope, o.Serial}
+		if c := l.credits[k]; (c == nil || c.amount != req.Amount) && l.o.Booked != nil {
+			l.o.Booked(Booking{What: "missing", Scope: k.scope, Serial: k.serial, Amount: req.Amount})
+		}
+	}
 	for i := range req.Bills {
 		b := &req.Bills[i]
 		k := key{req.Ref.Scope, b.ID}
@@ -59,9 +66,27 @@ func (l *Ledger) status(req *pay.Request) pay.Reply {
 	case req.Original != nil && req.Original.Kind == pay.KindRefund && l.credits[k] != nil:
 		return l.credits[k].approved()
 	case p == nil:
-		return pay.Answer(pay.Unknown, pay.CodeNotFoundYet)
+		return pay.Answer(pay.Declined, pay.CodeOriginal)
 	case p.reversed:
 		return pay.Answer(pay.Declined, pay.CodeReversed)
 	}
 	return p.approved()
+}
+
+// check answers a 对总账 or 对明细账 with how many payments stand and their sum; the
+// ledger keeps no days.
+func (l *Ledger) check(req *pay.Request) pay.Reply {
+	rep, n := pay.Answer(pay.Approved, pay.CodeOK), 0
+	for _, p := range l.payments {
+		if !p.tombstone && !p.reversed {
+			n, rep.Amount = n+1, rep.Amount+p.amount-p.refunded
+		}
+	}
+	result := "2"
+	if pay.Find(req.More, pay.FCreditCount) == strconv.Itoa(n) && req.Amount == rep.Amount {
+		result = "1"
+	}
+	rep.More = append(rep.More, pay.Field{ID: pay.FCreditCount, Val: strconv.Itoa(n)}, pay.Field{ID: pay.FBalanced, Val: result},
+		pay.Field{ID: pay.FFile, Val: "check.txt"}, pay.Field{ID: pay.FDay, Val: pay.Find(req.More, pay.FDay)})
+	return rep
 }

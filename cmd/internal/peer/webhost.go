@@ -44,15 +44,16 @@ func (h *Host) web(w http.ResponseWriter, r *http.Request, kind string, hs []spe
 			in.Set(x.Head, v)
 		}
 	}
-	f, t, ok := h.reply(r.Context(), in)
+	replies, t := h.reply(r.Context(), in)
 	switch {
 	case t.Fault == Silence:
 		<-r.Context().Done()
 		return
-	case !ok:
+	case len(replies) == 0:
 		http.Error(w, "bad request", http.StatusBadRequest)
 		return
 	}
+	f := replies[0]
 	out := http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {kind}},
 		ContentLength: int64(len(f.Body)), Body: io.NopCloser(bytes.NewReader(f.Body)), Close: true}
 	for _, x := range hs {

@@ -14,10 +14,12 @@ import (
 type deal struct {
 	link     string
 	req      *pay.Request
-	approved bool // told approved
-	declined bool // told declined
-	asked    bool // the bank asked for its reversal
-	undone   bool // told that it is reversed, or never had effect
+	approved bool           // told approved
+	declined bool           // told declined
+	asked    bool           // the bank asked for its reversal
+	undone   bool           // told that it is reversed, or never had effect
+	returns  []*pay.Request // 撤销 and 退货 of it
+	given    pay.Amount     // told to be given back
 	serial   string
 }
 
@@ -115,6 +117,9 @@ func (t *teller) fill(req *pay.Request) *pay.Request {
 		return req
 	}
 	req.More = []pay.Field{{ID: pay.FSenderTime, Val: "101010"}, {ID: pay.FBranch, Val: "512001"}, {ID: pay.FOperator, Val: "K1"}}
+	if t.link == "qr" && req.Op == pay.Pay {
+		req.More = append(req.More, pay.Field{ID: pay.FPayCode, Val: "134567890123456789"})
+	}
 	return req
 }
 
@@ -161,6 +166,9 @@ func (t *teller) work(accounts []string) {
 		d := &deal{link: t.link, req: t.fill(&pay.Request{Op: pay.Pay, Account: account, Amount: amountOf(account)})}
 		t.deals = append(t.deals, d)
 		if t.link == "fixed" {
+			if t.r.IntN(4) == 0 {
+				d.req.Op, d.req.Amount = pay.Advance, d.req.Amount+500
+			}
 			t.hostSide(d)
 		} else {
 			t.terminal(d)
@@ -217,6 +225,10 @@ func (t *teller) terminal(d *deal) {
 		if rep, err := t.send(d.req); err == nil {
 			t.told(d, &rep)
 		}
+	case x < 6 && rep.Verdict == pay.Approved && (t.link == "cards" || t.link == "public" || t.link == "qr"):
+		for range 1 + t.r.IntN(2) {
+			t.giveBack(d)
+		}
 	case x == 2 && rep.Verdict == pay.Approved:
 		t.reverse(d)
 		if rep, err := t.send(d.req); err == nil && d.undone {
@@ -231,7 +243,7 @@ func (t *teller) reverse(d *deal) {
 	orig := d.req.Ref
 	rev := &pay.Request{Op: pay.Reverse, Account: d.req.Account, Amount: d.req.Amount, Original: &orig, Ref: d.req.Ref, More: d.req.More, Day: d.req.Day}
 	rev.Ref.Kind = pay.KindReverse
-	if t.link == "http" { // a host gives its reversal a number of its own
+	if t.link == "http" || t.link == "qr" { // a host gives its reversal a number of its own
 		rev = t.fill(&pay.Request{Op: pay.Reverse, Account: d.req.Account, Amount: d.req.Amount, Original: &orig})
 		rev.Day = d.req.Day
 		rev.More = append(rev.More, pay.Field{ID: pay.FOriginalDate, Val: d.req.Day.String()})

@@ -52,8 +52,21 @@ func (w *world) books(deals []*deal) map[string]pay.Entry {
 	w.centre.mu.Lock()
 	w.wrong = append(w.wrong, w.centre.wrong...)
 	w.centre.mu.Unlock()
+	w.purses.mu.Lock()
+	w.wrong = append(w.wrong, w.purses.wrong...)
+	w.purses.mu.Unlock()
+	w.givenBack(deals, all)
+	waits := map[pay.ID]bool{} // a person decides whether money of them went back
+	for _, e := range all {
+		waits[e.Original] = waits[e.Original] || e.Undoes() && e.State == pay.Susp
+	}
 	for key, e := range all {
-		w.legs(key, &e)
+		if e.Undoes() {
+			continue
+		}
+		if !waits[e.ID] {
+			w.legs(key, &e)
+		}
 		post := len(e.Legs) - 1
 		switch {
 		case e.State.Open():
@@ -91,6 +104,9 @@ func (w *world) legs(key string, e *pay.Entry) {
 			n, where = w.meters.effects(e.ID.Serial(1)), "the card-meter system"
 		case pay.LegCharge:
 			n, where = w.centre.effects(e.ID), "the card centre"
+			if e.Req.Via.Link == "qr" {
+				n, where = w.purses.effects(e.ID.Serial(1)), "the wallet"
+			}
 		}
 		switch {
 		case n > 1:
@@ -197,7 +213,7 @@ func (w *world) files(deals []*deal, all map[string]pay.Entry, day pay.Day, mx *
 	damage := 0
 	for _, key := range keysOf(all) {
 		e, d := all[key], by[key]
-		if e.ID.Day != day || d == nil || d.link == "cards" || d.link == "public" || d.link == "kiosk" { // their channels are reconciled elsewhere
+		if e.ID.Day != day || d == nil || d.link == "cards" || d.link == "public" || d.link == "kiosk" || d.link == "qr" { // their channels are reconciled elsewhere
 			continue
 		}
 		bank, m := charged(d), reconcile.Absent

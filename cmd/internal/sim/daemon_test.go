@@ -140,7 +140,7 @@ func (w *world) spawn() (*daemon, error) {
 	meter := &gateway.Host{ID: "meter", Adapter: w.o.meters(sold), Ops: w.meterLink.ops, Timeout: hostTimeout, LateWindow: w.o.lateWindow, Status: w.o.status, Dedupe: w.o.dedupe,
 		UndoTells: true, UndoMarks: true, UndoDays: 1}
 	d.engine = gateway.New(gateway.Options{Journal: w.o.journal(j), Refused: lastWords{j, d}, Node: 1, Today: j.Day, Reconciling: func(pay.Day) bool { return false }, Now: w.now, Log: quiet,
-		Routes: d.routes(h, centre, meter),
+		Routes: d.routes(h, centre, meter, d.wallet()), Tells: map[string]string{"notify": "wallet"},
 		Policy: gateway.Policy{Gaps: []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute}, Tries: 40,
 			Due: func(now time.Time) time.Time { return now.Add(time.Hour) }, Owner: "值班", Workers: 4}})
 	for id, b := range w.links {
@@ -216,16 +216,25 @@ func (d *daemon) answer(id string, in protocol.Inbound) (protocol.Frame, bool) {
 // late hands an answer that nobody waits for to the engine, as the daemon does.
 func (d *daemon) late(host string) func(pay.Op, pay.Reply) {
 	return func(op pay.Op, rep pay.Reply) {
-		if d.engine == nil || !op.Collects() {
+		serial := pay.Find(rep.More, pay.FSerial)
+		switch {
+		case d.engine == nil:
+			return
+		case undoes(op):
+			d.engine.LateUndo(context.Background(), host, serial, rep)
+			return
+		case !op.Collects():
 			return
 		}
-		serial := pay.Find(rep.More, pay.FSerial)
 		if rep.Verdict == pay.Approved && host == "mis" {
 			d.w.prove(serial)
 		}
 		d.w.o.late(func(serial string, rep pay.Reply) { d.engine.Late(context.Background(), host, serial, rep) })(serial, rep)
 	}
 }
+
+// undoes reports whether an operation is one that takes something back.
+func undoes(op pay.Op) bool { return op == pay.Reverse || op == pay.Cancel || op == pay.Refund }
 
 // connect builds the gateway's adapter over a link whose connections end in
 // the simulated network.

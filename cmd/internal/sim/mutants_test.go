@@ -26,6 +26,7 @@ var required = []string{
 	"double send hidden by a deduping host", "lost late answer", "key without kind", "key with our day", "replay of stale bytes",
 	"one-day duplicate table", "missing carried row", "reversal on the wrong day", "resume with the wrong attempt count",
 	"write counted twice", "purchase count unchecked", "posted before it is sold",
+	"returns given twice", "refunds forget the one before", "silence of the wallet means declined", "a waiting order is taken for paid", "an advance is sent again under another serial",
 }
 
 var mutants = []mutant{
@@ -191,6 +192,28 @@ var mutants = []mutant{
 			})
 		}
 	}},
+	{"returns given twice", func(o *options) {
+		o.cards = afterSilence(pay.Refund, pay.Cancel)
+		o.purses = afterSilence(pay.Refund)
+	}},
+	{"refunds forget the one before", func(o *options) {
+		o.journal = func(j gateway.Journal) gateway.Journal { return childless{j} }
+	}},
+	{"silence of the wallet means declined", func(o *options) {
+		o.purses = onError(func(*pay.Request) (pay.Reply, error) { return pay.Answer(pay.Declined, pay.CodeRefused), nil })
+	}},
+	{"a waiting order is taken for paid", func(o *options) {
+		o.purses = func(a gateway.Adapter) gateway.Adapter {
+			return adapterFunc(func(ctx context.Context, r *pay.Request) (pay.Reply, error) {
+				rep, err := a.Do(ctx, r)
+				if err == nil && rep.Code == pay.CodeInProgress {
+					return pay.Reply{Verdict: pay.Approved, Code: pay.CodeOK, Amount: r.Amount}, nil
+				}
+				return rep, err
+			})
+		}
+	}},
+	{"an advance is sent again under another serial", func(o *options) { o.adapter = afterSilence(pay.Advance) }},
 	{"key without terminal", func(o *options) { o.journal = rekeyed(func(r *pay.Ref, _ pay.Day) { r.Scope = "" }) }},
 	{"no tombstone", func(o *options) {
 		o.journal = func(j gateway.Journal) gateway.Journal { return tombless{j} }
@@ -230,6 +253,36 @@ func onError(say func(*pay.Request) (pay.Reply, error)) func(gateway.Adapter) ga
 			return rep, err
 		})
 	}
+}
+
+// afterSilence sends messages of some operations again under another serial when
+// there is no answer, and takes the second answer for that of the first.
+func afterSilence(ops ...pay.Op) func(gateway.Adapter) gateway.Adapter {
+	return func(a gateway.Adapter) gateway.Adapter {
+		return adapterFunc(func(ctx context.Context, r *pay.Request) (pay.Reply, error) {
+			rep, err := a.Do(ctx, r)
+			if err == nil || !slices.Contains(ops, r.Op) {
+				return rep, err
+			}
+			again := *r
+			again.Ref.Serial = r.Ref.Serial[:10] + "9" + r.Ref.Serial[11:]
+			more, cancel := context.WithTimeout(context.WithoutCancel(ctx), hostTimeout)
+			defer cancel()
+			return a.Do(more, &again)
+		})
+	}
+}
+
+// childless does not write down which 撤销 or 退货 acts on a payment.
+type childless struct{ gateway.Journal }
+
+func (j childless) Append(ctx context.Context, id pay.ID, after uint32, evs ...pay.Event) error {
+	for i := range evs {
+		if evs[i].Kind == pay.EvWanted {
+			evs[i].Host = ""
+		}
+	}
+	return j.Journal.Append(ctx, id, after, evs...)
 }
 
 func has(kind pay.EventKind) func([]journal.Row) bool {

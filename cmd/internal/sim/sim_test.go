@@ -72,7 +72,7 @@ func play(t *testing.T, o options) (out outcome) {
 
 func (w *world) tellers() []*teller {
 	var all []*teller
-	for i, link := range []string{"pos", "fixed", "http", "cards", "public", "pos", "fixed", "cards", "kiosk", "kiosk"} {
+	for i, link := range []string{"pos", "fixed", "http", "cards", "public", "pos", "fixed", "cards", "kiosk", "kiosk", "qr"} {
 		all = append(all, w.teller(link, i+1))
 	}
 	return all
@@ -98,7 +98,7 @@ func (w *world) account(r *rand.Rand, n int) string {
 
 // calm heals network and disk and gives everything time to settle.
 func (w *world) calm() {
-	for _, x := range []*weather{w.front[0], w.front[1], w.wire.there, w.wire.back, w.cardWire.there, w.cardWire.back, w.meterWire.there, w.meterWire.back} {
+	for _, x := range []*weather{w.front[0], w.front[1], w.wire.there, w.wire.back, w.cardWire.there, w.cardWire.back, w.meterWire.there, w.meterWire.back, w.purseThere, w.purseBack} {
 		x.clear()
 	}
 	w.disk.mu.Lock()
@@ -149,7 +149,7 @@ func TestSim(t *testing.T) {
 			})
 		}
 	})
-	for _, link := range []string{"pos", "fixed", "http", "kiosk"} {
+	for _, link := range []string{"pos", "fixed", "http", "kiosk", "qr"} {
 		if *count >= 10 && told[link] < sum.Payments/20 { // else its checkers look at nothing
 			t.Errorf("link %s heard %d final answers in %d payments", link, told[link], sum.Payments)
 		}

@@ -45,6 +45,7 @@ type options struct {
 	adapter func(gateway.Adapter) gateway.Adapter
 	cards   func(gateway.Adapter) gateway.Adapter
 	meters  func(gateway.Adapter) gateway.Adapter
+	purses  func(gateway.Adapter) gateway.Adapter
 	swapped bool // a purchase is posted before it is sold
 	trust   bool // an approval of a reversal is believed from a centre that approves anything
 	handler func(gateway.Handler) gateway.Handler
@@ -57,7 +58,8 @@ func drawOptions(seed uint64) options {
 		lose: r.Float64() * 0.15, double: r.Float64() * 0.1, cut: r.Float64() * 0.05, slow: r.Float64() * 0.2, diskFails: r.Float64() * 0.03,
 		crashes: r.IntN(4), steps: r.IntN(3), days: r.IntN(2), lateWindow: 2*slowest + time.Minute, dupDays: 2,
 		store: func(s journal.Store) journal.Store { return s }, journal: func(j gateway.Journal) gateway.Journal { return j },
-		adapter: func(a gateway.Adapter) gateway.Adapter { return a }, cards: func(a gateway.Adapter) gateway.Adapter { return a }, meters: func(a gateway.Adapter) gateway.Adapter { return a }, handler: func(h gateway.Handler) gateway.Handler { return h },
+		adapter: func(a gateway.Adapter) gateway.Adapter { return a }, cards: func(a gateway.Adapter) gateway.Adapter { return a }, meters: func(a gateway.Adapter) gateway.Adapter { return a },
+		purses: func(a gateway.Adapter) gateway.Adapter { return a }, handler: func(h gateway.Handler) gateway.Handler { return h },
 		late: func(f func(string, pay.Reply)) func(string, pay.Reply) { return f }}
 	o.repeats, o.marks, o.tells = r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
 	if r.IntN(4) == 0 {
@@ -76,7 +78,7 @@ type end struct {
 // its own dialects from them and changes nothing.
 var ends = sync.OnceValues(func() (map[string]*end, error) {
 	all := map[string]*end{}
-	for _, name := range []string{"pos-cup.yaml", "bank-fixed.yaml", "bank-http.yaml", "kiosk-pos.yaml", "kiosk-cash.yaml", "mis.yaml", "posp.yaml", "card-meter.yaml"} {
+	for _, name := range []string{"pos-cup.yaml", "bank-fixed.yaml", "bank-http.yaml", "kiosk-pos.yaml", "kiosk-cash.yaml", "kiosk-qr.yaml", "mis.yaml", "posp.yaml", "card-meter.yaml"} {
 		l, err := spec.Load("links/"+name, conf.Files.ReadFile)
 		if err != nil {
 			return nil, err
@@ -105,21 +107,23 @@ func (e *end) bank(w *world) *protocol.Dialect    { return e.assemble(w) }
 
 // world is everything outside the gateway's process, and the process.
 type world struct {
-	o         options
-	dir       string
-	signer    *gm.PrivateKey
-	links     map[string]*end
-	hostLink  *end
-	host      *host
-	wire      *wire
-	cardLink  *end
-	centre    *centre
-	cardWire  *wire
-	meterLink *end
-	meters    *meters
-	meterWire *wire
-	disk      *trouble
-	front     [2]*weather // between banks and gateway
+	o                     options
+	dir                   string
+	signer                *gm.PrivateKey
+	links                 map[string]*end
+	hostLink              *end
+	host                  *host
+	wire                  *wire
+	cardLink              *end
+	centre                *centre
+	cardWire              *wire
+	meterLink             *end
+	meters                *meters
+	meterWire             *wire
+	purses                *purses
+	purseThere, purseBack *weather
+	disk                  *trouble
+	front                 [2]*weather // between banks and gateway
 
 	mu      sync.Mutex
 	d       *daemon // nil while the process is down
@@ -186,7 +190,7 @@ func newWorld(t *testing.T, o options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, file := range map[string]string{"pos": "pos-cup.yaml", "fixed": "bank-fixed.yaml", "http": "bank-http.yaml", "cards": "kiosk-pos.yaml", "public": "kiosk-pos.yaml", "kiosk": "kiosk-cash.yaml"} {
+	for id, file := range map[string]string{"pos": "pos-cup.yaml", "fixed": "bank-fixed.yaml", "http": "bank-http.yaml", "cards": "kiosk-pos.yaml", "public": "kiosk-pos.yaml", "kiosk": "kiosk-cash.yaml", "qr": "kiosk-qr.yaml"} {
 		w.links[id] = e[file]
 	}
 	w.hostLink, w.cardLink, w.meterLink = e["mis.yaml"], e["posp.yaml"], e["card-meter.yaml"]
@@ -195,6 +199,7 @@ func newWorld(t *testing.T, o options) *world {
 		return &weather{r: rand.New(rand.NewPCG(o.seed, stream)), lose: o.lose, double: o.double, cut: o.cut, slow: o.slow, slowly: slowest}
 	}
 	w.front = [2]*weather{weatherOf(1), weatherOf(2)}
+	w.purses, w.purseThere, w.purseBack = newPurses(w), weatherOf(25), weatherOf(26)
 	w.disk = &trouble{r: rand.New(rand.NewPCG(o.seed, 3)), fail: o.diskFails}
 	far := w.hostLink.assemble(w)
 	there := weatherOf(4)
