@@ -37,25 +37,25 @@ type Store interface {
 
 // Options are where files are and how to get there.
 type Options struct {
-	Kind    string        `yaml:"kind"`     // one of local, sftp, ftp, ftps (explicit TLS, RFC 4217)
+	Kind    string        `yaml:"kind"`     // one of local, sftp, ftp, ftps (explicit TLS, RFC 4217), ftps-implicit (TLS from the first byte, usually port 990)
 	Addr    string        `yaml:"addr"`     // host:port; none for local
 	Dir     string        `yaml:"dir"`      // the folder on the server
 	User    string        `yaml:"user"`     // none for local
 	HostKey string        `yaml:"host_key"` // sftp: the server's key as in known_hosts, for example "ssh-ed25519 AAAA..."; no other is accepted
-	Name    string        `yaml:"name"`     // ftps: the name in the server's certificate
+	Name    string        `yaml:"name"`     // ftps, ftps-implicit: the name in the server's certificate
 	Timeout time.Duration `yaml:"timeout"`  // of connecting, and of a transfer that stands still
 
-	Password string `yaml:"-"` // sftp, ftp, ftps; read from a file by who builds the options
+	Password string `yaml:"-"` // of all but local; read from a file by who builds the options
 	Key      []byte `yaml:"-"` // sftp: private key, PEM
-	CA       []byte `yaml:"-"` // ftps: who signed the server's certificate, PEM
+	CA       []byte `yaml:"-"` // ftps, ftps-implicit: who signed the server's certificate, PEM
 }
 
 // Check reports the first setting that cannot work.
 func (o *Options) Check() error {
-	remote := o.Kind == "sftp" || o.Kind == "ftp" || o.Kind == "ftps"
+	remote := o.Kind == "sftp" || o.Kind == "ftp" || o.secure()
 	switch {
 	case !remote && o.Kind != "local":
-		return fmt.Errorf("kind: want local, sftp, ftp or ftps, got %q", o.Kind)
+		return fmt.Errorf("kind: want local, sftp, ftp, ftps or ftps-implicit, got %q", o.Kind)
 	case o.Dir == "":
 		return errors.New("dir: missing")
 	case !remote && o.Addr+o.User+o.HostKey+o.Name != "":
@@ -64,11 +64,20 @@ func (o *Options) Check() error {
 		return errors.New("addr: user and timeout are needed as well")
 	case (o.Kind == "sftp") != (o.HostKey != ""):
 		return errors.New("host_key: is needed for sftp, and only there")
-	case (o.Kind == "ftps") != (o.Name != ""):
+	case o.secure() != (o.Name != ""):
 		return errors.New("name: is needed for ftps, and only there")
 	}
 	return nil
 }
+
+// The kinds of FTP with TLS.
+const (
+	ftps         = "ftps"
+	ftpsImplicit = "ftps-implicit"
+)
+
+// secure reports whether the server proves itself with a certificate.
+func (o *Options) secure() bool { return o.Kind == ftps || o.Kind == ftpsImplicit }
 
 // Open connects to the server. The store and everything under way on it end
 // with ctx.
@@ -79,7 +88,7 @@ func (o *Options) Open(ctx context.Context) (Store, error) {
 	switch o.Kind {
 	case "sftp":
 		return openSFTP(ctx, o)
-	case "ftp", "ftps":
+	case "ftp", ftps, ftpsImplicit:
 		return openFTP(ctx, o)
 	}
 	return openLocal(o)

@@ -107,7 +107,7 @@ func TestServersAreWhoTheySay(t *testing.T) {
 		}
 	})
 	t.Run("ftps", func(t *testing.T) {
-		p := vsftpd(t, true)
+		p := vsftpd(t, ftps)
 		p.o.CA = cert
 		if _, err := p.o.Open(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
 			t.Errorf("got %v", err)

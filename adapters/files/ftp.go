@@ -22,14 +22,18 @@ type old struct {
 
 func openFTP(ctx context.Context, o *Options) (Store, error) {
 	with := []ftp.DialOption{ftp.DialWithContext(ctx), ftp.DialWithTimeout(o.Timeout), ftp.DialWithShutTimeout(o.Timeout)}
-	if o.Kind == "ftps" {
+	if o.secure() {
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(o.CA) {
 			return nil, errors.New("ca: no certificate in it")
 		}
 		// Servers want the data connection to resume the session of the control
 		// connection, which needs the cache; with TLS 1.3 tickets come too late.
-		with = append(with, ftp.DialWithExplicitTLS(&tls.Config{ServerName: o.Name, RootCAs: roots, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
+		secured := ftp.DialWithExplicitTLS
+		if o.Kind == ftpsImplicit {
+			secured = ftp.DialWithTLS
+		}
+		with = append(with, secured(&tls.Config{ServerName: o.Name, RootCAs: roots, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
 			ClientSessionCache: tls.NewLRUClientSessionCache(4)}))
 	}
 	c, err := ftp.Dial(o.Addr, with...)

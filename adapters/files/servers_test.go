@@ -139,8 +139,8 @@ func openssh(t testing.TB) place {
 	return place{name: "sftp", dir: dir, o: Options{Kind: "sftp", Addr: addr, Dir: dir, User: me.Username, HostKey: hostLine, Key: key, Timeout: 20 * time.Second}}
 }
 
-// vsftpd starts a stock FTP server, with TLS when secure.
-func vsftpd(t testing.TB, secure bool) place {
+// vsftpd starts a stock FTP server of the kind ftp, ftps or ftps-implicit.
+func vsftpd(t testing.TB, kind string) place {
 	t.Helper()
 	const program = "/usr/sbin/vsftpd"
 	if _, err := os.Stat(program); err != nil {
@@ -165,10 +165,13 @@ func vsftpd(t testing.TB, secure bool) place {
 	lines := []string{"listen=YES", "listen_address=127.0.0.1", "listen_port=" + port, "background=NO", "anonymous_enable=YES", "no_anon_password=YES",
 		"anon_root=" + root, "write_enable=YES", "anon_upload_enable=YES", "anon_other_write_enable=YES", "anon_world_readable_only=NO", "anon_umask=022",
 		"run_as_launching_user=YES", "ftp_username=" + me.Username, "seccomp_sandbox=NO", "xferlog_enable=NO", "use_localtime=NO"}
-	o := Options{Kind: "ftp", Addr: addr, Dir: dir, User: "anonymous", Password: "x", Timeout: 20 * time.Second}
-	if secure {
+	o := Options{Kind: kind, Addr: addr, Dir: dir, User: "anonymous", Password: "x", Timeout: 20 * time.Second}
+	if kind == ftpsImplicit {
+		lines = append(lines, "implicit_ssl=YES")
+	}
+	if o.secure() {
 		cert, key := certificate(t)
-		o.Kind, o.Name, o.CA = "ftps", "files.example", cert
+		o.Name, o.CA = "files.example", cert
 		lines = append(lines, "ssl_enable=YES", "allow_anon_ssl=YES", "force_anon_logins_ssl=YES", "force_anon_data_ssl=YES", "ssl_ciphers=HIGH", "require_ssl_reuse=YES",
 			"rsa_cert_file="+write(t, filepath.Join(conf, "cert"), cert, 0o600), "rsa_private_key_file="+write(t, filepath.Join(conf, "key"), key, 0o600))
 	}
@@ -204,8 +207,9 @@ func places(t *testing.T, test func(t *testing.T, p place)) {
 		test(t, place{name: "local", dir: dir, o: Options{Kind: "local", Dir: dir}})
 	})
 	t.Run("sftp", func(t *testing.T) { test(t, openssh(t)) })
-	t.Run("ftp", func(t *testing.T) { test(t, vsftpd(t, false)) })
-	t.Run("ftps", func(t *testing.T) { test(t, vsftpd(t, true)) })
+	for _, kind := range []string{"ftp", ftps, ftpsImplicit} {
+		t.Run(kind, func(t *testing.T) { test(t, vsftpd(t, kind)) })
+	}
 }
 
 // noPause goes on at once.

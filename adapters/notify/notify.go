@@ -41,6 +41,9 @@ type Notice struct {
 	Amount  int64     `json:"amount,omitempty"`  // fen
 	At      time.Time `json:"at"`                // of the event
 	Text    string    `json:"text,omitempty"`    // for people
+	Event   string    `json:"event,omitempty"`   // of an alert: what happened
+	Level   string    `json:"level,omitempty"`   // and how urgent it is
+	Channel string    `json:"channel,omitempty"` // and of which 渠道 it tells
 }
 
 // Decision is what a judge says of a notice that is about to be told.
@@ -177,19 +180,15 @@ func (n *Notifier) letters(e *pay.Entry) []letter {
 	return out
 }
 
-// Add puts a notice that is about no payment, such as an alert, into the outbox
-// of every target of its kind. A key that is there already changes nothing.
-func (n *Notifier) Add(ctx context.Context, what Notice) error {
-	var out []letter
+// Tell puts a notice that is about no payment, such as an alert, into the outbox
+// of one target. A key that is there already changes nothing.
+func (n *Notifier) Tell(ctx context.Context, target string, what Notice) error {
 	for i := range n.o.Targets {
-		if t := &n.o.Targets[i]; t.Kind == what.Kind {
-			out = append(out, letter{target: t.ID, next: n.o.Now(), Notice: what})
+		if t := &n.o.Targets[i]; t.ID == target && what.Key != "" {
+			return n.box.put(ctx, []letter{{target: t.ID, next: n.o.Now(), Notice: what}})
 		}
 	}
-	if what.Key == "" || len(out) == 0 {
-		return fmt.Errorf("notify: %s %q: a key and a target are needed", what.Kind, what.Key)
-	}
-	return n.box.put(ctx, out)
+	return fmt.Errorf("notify: %q for %q: a key and a target are needed", what.Key, target)
 }
 
 // Stats counts the notices of every target.

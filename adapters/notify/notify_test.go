@@ -302,7 +302,7 @@ func TestTargetsAreApart(t *testing.T) {
 	}
 	w.round(t)
 	for range 2 {
-		if err := w.Add(t.Context(), Notice{Kind: "alert", Key: "disk-1", Text: "磁盘将满", At: start}); err != nil {
+		if err := w.Tell(t.Context(), "duty", Notice{Kind: "alert", Key: "disk-1", Text: "磁盘将满", At: start}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -311,8 +311,10 @@ func TestTargetsAreApart(t *testing.T) {
 	if down.n != 192 {
 		t.Errorf("%d tries", down.n)
 	}
-	if err := w.Add(t.Context(), Notice{Kind: "nobody", Key: "x"}); err == nil {
-		t.Error("took a notice for nobody")
+	for target, key := range map[string]string{"nobody": "x", "duty": ""} {
+		if err := w.Tell(t.Context(), target, Notice{Kind: "alert", Key: key}); err == nil {
+			t.Errorf("took a notice %q for %s", key, target)
+		}
 	}
 }
 

@@ -287,6 +287,10 @@ func (s server) sells(t *testing.T) {
 		t.Errorf("got %+v", rep)
 	}
 	do(about(pay.Status, p), pay.Approved, pay.CodeOK)
+	totals := do(&pay.Request{Op: pay.CheckTotals, Ref: pay.Ref{Serial: "T"}, Day: day, Amount: 10050, More: []pay.Field{{ID: pay.FCreditCount, Val: "1"}}}, pay.Approved, pay.CodeOK)
+	if totals.Amount != 10050 || pay.Find(totals.More, pay.FCreditCount) != "1" {
+		t.Errorf("got %+v", totals)
+	}
 	do(about(pay.Status, sale("S9", "", 0)), pay.Declined, pay.CodeOriginal)
 	wrong := about(pay.Reverse, p)
 	wrong.Amount++

@@ -113,6 +113,14 @@ func TestSameAnswersAsTheLedger(t *testing.T) {
 	if n1 != n2 || s1 != s2 || err1 != nil || err2 != nil || n1 == 0 {
 		t.Errorf("books: ledger %d payments %d fen, sql %d payments %d fen (%v, %v)", n1, s1, n2, s2, err1, err2)
 	}
+	for _, claim := range []pay.Amount{s1, s1 + 1} {
+		req := &pay.Request{Op: pay.CheckTotals, Ref: pay.Ref{Serial: "T"}, Day: day, Amount: claim, More: []pay.Field{{ID: pay.FCreditCount, Val: fmt.Sprint(n1)}}}
+		want := one.Do(t.Context(), req)
+		got, err := a.Do(t.Context(), req)
+		if err != nil || got.Verdict != pay.Approved || got.Amount != s1 || pay.Find(got.More, pay.FCreditCount) != fmt.Sprint(n1) || pay.Find(got.More, pay.FBalanced) != pay.Find(want.More, pay.FBalanced) {
+			t.Errorf("totals: ledger %+v, sql %+v, %v", want, got, err)
+		}
+	}
 	for page := range 5 {
 		req := &pay.Request{Op: pay.CheckFile, Ref: pay.Ref{Serial: "L"}, Day: day, More: []pay.Field{{ID: pay.FPage, Val: fmt.Sprint(page + 1)}}}
 		want := one.Do(t.Context(), req)
@@ -195,6 +203,7 @@ func TestFailureRollsBack(t *testing.T) {
   - {message: 售电入账, dedupes: true, steps: [{sql: "SELECT 'OK' AS code, 'other' AS serial, 1 AS amount", read: row}]}
   - {message: 返销, dedupes: true, steps: [{sql: "SELECT 'OK' AS code UNION ALL SELECT 'OK'", read: row}]}
   - {message: 查询结果, steps: [{sql: "SELECT 'OK' AS colour", read: row}]}
+  - {message: 对总账, steps: [{sql: "SELECT 'OK' AS code", read: row}]}
   - {message: 对账明细, steps: [{sql: "SELECT 'OK' AS code", read: row}]}
   - {message: 线路测试, steps: [{sql: "SELECT x'FF' AS code", read: row}]}
 `

@@ -132,7 +132,7 @@ func (a *App) openAdmin(context.Context) error {
 		}
 	}
 	s, err := admin.New(admin.Options{Socket: c.Socket(), Listen: c.Admin.Listen, TLS: secure, Control: control{a}, Audit: trail{a.journal}, Users: users,
-		Sessions: sessions, Acts: a.acts, Status: a.Status, Samples: a.samples, Log: a.log})
+		Sessions: sessions, Acts: a.acts, Status: a.Status, Waiting: a.waiting, Samples: a.samples, Log: a.log})
 	if err != nil {
 		return err
 	}

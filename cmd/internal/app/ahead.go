@@ -58,6 +58,9 @@ func (a *App) compare(ctx context.Context, root string, c *channel, day pay.Day)
 	night := o.Channels[0]
 	now := reconcile.Channel{ID: night.ID, Links: night.Links, Key: night.Key, Cuts: night.Cuts, Window: night.Window}
 	for _, s := range c.sources {
+		if s.party == reconcile.Card {
+			continue // it tells at the end of its day
+		}
 		own := *s
 		if s.makes() {
 			own.dir = inbox

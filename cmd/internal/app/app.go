@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"qianzhi/adapters/mis"
+	"qianzhi/adapters/notify"
 	"qianzhi/gateway"
 	"qianzhi/gateway/admin"
 	"qianzhi/gateway/http"
@@ -40,6 +41,7 @@ type App struct {
 
 	channels []*channel
 	sender   *alert.Sender
+	notices  *notify.Notifier // nil without receivers
 	orders   chan order
 	locked   atomic.Uint32 // the day under reconciliation
 	addrs    map[string]string
@@ -54,7 +56,7 @@ type App struct {
 // everything that had started is stopped again.
 func (p *Plan) Start(ctx context.Context) (*App, error) {
 	a := &App{plan: p, log: p.log, stack: newStack(p.log), orders: make(chan order), addrs: map[string]string{}, lines: map[string]line{}}
-	for _, step := range []func(context.Context) error{a.checkModes, a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNotices, a.openNight, a.openSettlements, a.openPickups, a.openDispatches, a.openAdmin, a.openLinks} {
+	for _, step := range []func(context.Context) error{a.checkModes, a.openJournal, a.openMIS, a.openHosts, a.openEngine, a.openNotices, a.openNight, a.openSettlements, a.openPickups, a.openDispatches, a.openBatches, a.openAdmin, a.openLinks} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
@@ -188,6 +190,10 @@ func (a *App) openNight(ctx context.Context) error {
 			rc.Bank, own.sources = src, append(own.sources, src)
 			rc.Key = s.Keys()
 		}
+		if s := a.plan.specs[ch.Card]; s != nil {
+			src := &source{spec: s, dir: inbox, party: reconcile.Card, keys: a.plan.named(ch.Keys), limit: a.plan.limit(ch.CardDue)}
+			rc.Card, own.sources = src, append(own.sources, src)
+		}
 		o.Channels = []reconcile.Channel{rc}
 		own.runner = reconcile.New(o)
 		own.options = o
@@ -226,6 +232,7 @@ func (a *App) listen(ctx context.Context, d *door, h gateway.Handler) error {
 		ch.Rules = d.rules
 	}
 	if h == a.engine {
+		ch.Handler = a.asked(d)
 		a.mu.Lock()
 		a.doors = append(a.doors, ch)
 		a.mu.Unlock()

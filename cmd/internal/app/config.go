@@ -39,6 +39,7 @@ type Config struct {
 	Pickups   []PickupOptions
 
 	Dispatches []DispatchOptions
+	Batches    []BatchOptions
 	Admin      Admin
 }
 
@@ -212,7 +213,7 @@ func Load(name string) (*Config, error) {
 		name string
 		opts any
 	}{{"node", &c.Node}, {"calendar", &c.Calendar}, {"journal", &c.Journal}, {"keys", &c.Keys}, {"links", &c.Links}, {"hosts", &c.Hosts},
-		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"alerts", &c.Alerts}, {"limits", &c.Limits}, {"notices", &c.Notices}, {"pickups", &c.Pickups}, {"dispatches", &c.Dispatches}, {"admin", &c.Admin}} {
+		{"mis", &c.MIS}, {"routes", &c.Routes}, {"policy", &c.Policy}, {"reconcile", &c.Reconcile}, {"alerts", &c.Alerts}, {"limits", &c.Limits}, {"notices", &c.Notices}, {"pickups", &c.Pickups}, {"dispatches", &c.Dispatches}, {"batches", &c.Batches}, {"admin", &c.Admin}} {
 		if err := f.Section(s.name, s.opts); err != nil {
 			return nil, err
 		}

@@ -53,14 +53,18 @@ func (r *Reconcile) Check() error {
 type ChannelOptions struct {
 	ID      string     `yaml:"id"`
 	Links   []string   `yaml:"links"`
-	MIS     string     `yaml:"mis"`       // statement specification, empty: takes no part
-	Query   string     `yaml:"mis_query"` // host that is asked for the list of the MIS, in lines of mis, instead of its file; empty: none
-	Bank    string     `yaml:"bank"`      // statement specification, empty: takes no part
-	MISDue  clock      `yaml:"mis_due"`   // instead of due
-	BankDue clock      `yaml:"bank_due"`  // instead of due
-	Deliver []Delivery `yaml:"deliver"`   // our own check files
-	Auto    *Automatic `yaml:"automatic"` // instead of reconcile.automatic
-	Word    string     `yaml:"authority"` // bank (the default) or biller: whose books decide the direction of a correction
+	MIS     string     `yaml:"mis"`        // statement specification, empty: takes no part
+	Query   string     `yaml:"mis_query"`  // host that is asked for the list of the MIS, in lines of mis, instead of its file; empty: none
+	Totals  string     `yaml:"mis_totals"` // always: its totals are asked for before its list; differ: and the list only if they are not ours; empty: no totals
+	Doors   []string   `yaml:"mis_doors"`  // further hosts that are doors of the same system: its totals count what went there as well
+	Bank    string     `yaml:"bank"`       // statement specification, empty: takes no part
+	Card    string     `yaml:"card"`       // statement specification of the card-meter system, empty: takes no part
+	MISDue  clock      `yaml:"mis_due"`    // instead of due
+	BankDue clock      `yaml:"bank_due"`   // instead of due
+	CardDue clock      `yaml:"card_due"`   // instead of due
+	Deliver []Delivery `yaml:"deliver"`    // our own check files
+	Auto    *Automatic `yaml:"automatic"`  // instead of reconcile.automatic
+	Word    string     `yaml:"authority"`  // bank (the default) or biller: whose books decide the direction of a correction
 
 	Keys map[string]string `yaml:"keys"` // for the roles that the specifications' signatures name
 }

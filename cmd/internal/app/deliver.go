@@ -78,11 +78,18 @@ func (a *App) redeliver(ctx context.Context) {
 
 func (a *App) deliverOne(ctx context.Context, ch *ChannelOptions, d Delivery, day pay.Day) (string, error) {
 	s := a.plan.specs[d.Spec]
+	return a.deliverFile(d, day, ch.ID, func() ([]byte, error) { return a.ownFile(ctx, ch, s, day) })
+}
+
+// deliverFile puts a file and what belongs to it where its receiver looks,
+// unless it is there.
+func (a *App) deliverFile(d Delivery, day pay.Day, of string, write func() ([]byte, error)) (string, error) {
+	s := a.plan.specs[d.Spec]
 	name := filepath.Join(a.plan.Config.outbox(d.Dir), s.File(day))
 	b, err := os.ReadFile(name)
 	made := errors.Is(err, fs.ErrNotExist)
 	if made {
-		if b, err = a.ownFile(ctx, ch, s, day); err != nil {
+		if b, err = write(); err != nil {
 			return name, err
 		}
 		err = os.MkdirAll(filepath.Dir(name), 0o750)
@@ -103,7 +110,7 @@ func (a *App) deliverOne(ctx context.Context, ch *ChannelOptions, d Delivery, da
 	}
 	if err == nil && made {
 		sum := sha256.Sum256(b)
-		a.log.Info("our check file is delivered", "event", "QZ140", "day", day.String(), "channel", ch.ID, "file", name, "sha256", hex.EncodeToString(sum[:]))
+		a.log.Info("our check file is delivered", "event", "QZ140", "day", day.String(), "channel", of, "file", name, "sha256", hex.EncodeToString(sum[:]))
 	}
 	return name, err
 }
@@ -143,40 +150,39 @@ func (a *App) ownFile(ctx context.Context, ch *ChannelOptions, s *statement.Spec
 	if err != nil {
 		return nil, err
 	}
-	of := map[string]bool{}
-	for _, l := range ch.Links {
-		of[l] = true
-	}
 	keys := s.Keys()
 	if bank := a.plan.specs[ch.Bank]; len(keys) == 0 && bank != nil {
 		keys = bank.Keys()
 	}
+	return a.listed(ctx, s, keys, day, freeze, scope{links: ofLinks(ch.Links)})
+}
+
+// listed writes the payments of a scope as they stood at a row.
+func (a *App) listed(ctx context.Context, s *statement.Spec, keys []pay.FieldID, day pay.Day, freeze uint64, of scope) ([]byte, error) {
 	var rows []statement.Row
-	err = a.journal.Lines(ctx, day, freeze, func(e *pay.Entry) bool {
-		if e.Req.Via == nil || !of[e.Req.Via.Link] || e.Repairs() {
-			return true
+	var failed error
+	read := func(yield func(*pay.Entry) bool) error { return a.journal.Lines(ctx, day, freeze, yield) }
+	err := reconcile.Listed(read, func(e *pay.Entry, effect reconcile.Effect) bool {
+		var in bool
+		if in, failed = a.has(ctx, of, e); !in {
+			return failed == nil
 		}
-		if r, listed := a.row(s, keys, e); listed {
+		if r, listed := a.row(s, keys, e, effect); listed {
 			rows = append(rows, r)
 		}
 		return true
 	})
-	if err != nil {
+	if err = errors.Join(err, failed); err != nil {
 		return nil, err
 	}
 	return s.Write(day, rows)
 }
 
-// row is a payment's line, if the specification has one for its state. A 撤销 or
-// 退货 is a line of its own only where lines have a direction; elsewhere its
-// original tells of it.
-func (a *App) row(s *statement.Spec, keys []pay.FieldID, e *pay.Entry) (statement.Row, bool) {
-	if e.Undoes() && len(s.Direction) == 0 {
+// row is a payment's line, if the specification has one for its state. Money that
+// went back by itself is listed only where lines have a direction.
+func (a *App) row(s *statement.Spec, keys []pay.FieldID, e *pay.Entry, effect reconcile.Effect) (statement.Row, bool) {
+	if e.Undoes() && !s.Directed() {
 		return statement.Row{}, false
-	}
-	effect := reconcile.OfState(e.State)
-	if e.State == pay.Adjd && e.Code == pay.CodeReversed {
-		effect = reconcile.Reversed
 	}
 	word, listed := stateIn(s, effect)
 	if !listed {

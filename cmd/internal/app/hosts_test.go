@@ -46,7 +46,7 @@ func fourDoors(t *testing.T) string {
 		"  dedupe: true\n", "  dedupe: true\n  doors:\n    - {id: soap, kind: soap, file: links/mis-soap.yaml, listen: "+soap+
 			"}\n    - {id: tuxedo, kind: tuxedo, file: links/mis-tuxedo.yaml, listen: "+tuxedo+", envelope: *head}\n",
 		"127.0.0.1:7001", "127.0.0.1:0", "127.0.0.1:7002", "127.0.0.1:0", "127.0.0.1:7003", "127.0.0.1:0")
-	for _, name := range []string{"links/mis-soap.yaml", "links/mis-tuxedo.yaml", "links/mis-sql.yaml", "sql/mis.yaml"} {
+	for _, name := range []string{"links/mis-soap.yaml", "links/mis-tuxedo.yaml", "links/mis.fd", "links/mis-sql.yaml", "sql/mis.yaml"} {
 		b, err := conf.Files.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -32,6 +32,7 @@ type LinkOptions struct {
 	Keys        map[string]string `yaml:"keys"`         // role in the link file: key name
 	Access      AccessOptions     `yaml:"access"`       // who may use it, and how much
 	TLS         transport.Options `yaml:"tls"`          // of listen and reply_listen, or of dial and reply_dial
+	Checks      CheckOptions      `yaml:"checks"`       // how 对总账 and 对明细账 are answered over it; left out: not
 }
 
 // defaults of the settings that a link may leave out.

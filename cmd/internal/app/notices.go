@@ -7,28 +7,45 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"qianzhi/adapters/notify"
+	"qianzhi/adapters/socket"
+	"qianzhi/gateway/admin"
 	"qianzhi/gateway/journal"
 	"qianzhi/gateway/journal/sqlite"
 	"qianzhi/gateway/pay"
+	"qianzhi/protocol/frame"
 	"qianzhi/protocol/gm"
+	"qianzhi/protocol/transport"
+	"qianzhi/reconcile/alert"
 )
 
 // NoticeOptions is one receiver of notices.
 type NoticeOptions struct {
 	ID      string          `yaml:"id"`
-	Kind    string          `yaml:"kind"`     // reconnect (复电): a customer who was cut off owes nothing any more; receipt: a payment has succeeded
+	Kind    string          `yaml:"kind"`     // reconnect (复电): a customer who was cut off owes nothing any more; receipt: a payment has succeeded; alert: what alerts tell of a day
 	Billers []string        `yaml:"billers"`  // 供电单位 whose payments it hears of, empty: all
 	Host    string          `yaml:"host"`     // reconnect: who is asked whether anything is owed
 	Field   string          `yaml:"field"`    // reconnect: of its answer, says whether supply is cut; empty: it does not tell
 	Values  []string        `yaml:"values"`   // reconnect: of that field for a customer who is cut off
-	URL     string          `yaml:"url"`      // where notices are posted
+	Events  []alert.Event   `yaml:"events"`   // alert: these, empty: all
+	URL     string          `yaml:"url"`      // where notices are posted, or
+	Socket  NoticeSocket    `yaml:"socket"`   // where they are sent
 	SignKey string          `yaml:"sign_key"` // name of the SM2 key whose signature of the body is the header X-Signature, base64 DER; empty: none
 	Timeout time.Duration   `yaml:"timeout"`  // of one delivery
 	Gaps    []time.Duration `yaml:"gaps"`     // between tries, the last one repeats
 	Expire  time.Duration   `yaml:"expire"`   // after the event, then it is given up
+}
+
+// NoticeSocket is a receiver that takes each notice as one frame on a connection
+// of its own and acknowledges it with one.
+type NoticeSocket struct {
+	Dial  string            `yaml:"dial"`  // host:port
+	Frame frame.Options     `yaml:"frame"` // both ways, as in link files
+	Ack   string            `yaml:"ack"`   // text that an acknowledgement contains
+	TLS   transport.Options `yaml:"tls"`
 }
 
 // notePoll is the time between looks at the journal and at what is due.
@@ -51,27 +68,19 @@ func (p *Plan) noticing() error {
 // target builds a receiver.
 func (p *Plan) target(o *NoticeOptions, books notify.Books) (notify.Target, error) {
 	t := notify.Target{ID: o.ID, Kind: o.Kind, Pick: notify.Posted(o.Billers...), Timeout: o.Timeout, Gaps: o.Gaps, Expire: o.Expire}
-	if u, err := url.Parse(o.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return t, fmt.Errorf("url: want http or https, got %q", o.URL)
+	var err error
+	if t.Sender, err = p.noteSender(o); err != nil {
+		return t, err
 	}
-	var sign func([]byte) (string, string, error)
-	if o.SignKey != "" {
-		key := p.ring[o.SignKey].Private
-		if key == nil {
-			return t, fmt.Errorf("sign_key: no private SM2 key %q", o.SignKey)
-		}
-		sign = func(body []byte) (string, string, error) {
-			sig, err := key.Sign([]byte(gm.DefaultID), body)
-			return "X-Signature", base64.StdEncoding.EncodeToString(sig), err
-		}
-	}
-	t.Sender = notify.NewWebhook(o.URL, &http.Transport{MaxIdleConns: 2, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: o.Timeout, MaxResponseHeaderBytes: 16 << 10}, sign)
 	switch o.Kind {
 	case "receipt":
 		return t, nil
+	case noteAlert:
+		t.Pick = nil
+		return t, alert.Known(o.Events)
 	case "reconnect":
 	default:
-		return t, fmt.Errorf("kind: want reconnect or receipt, got %q", o.Kind)
+		return t, fmt.Errorf("kind: want reconnect, receipt or alert, got %q", o.Kind)
 	}
 	h := p.hosts[o.Host]
 	if h == nil {
@@ -84,6 +93,97 @@ func (p *Plan) target(o *NoticeOptions, books notify.Books) (notify.Target, erro
 	r := &notify.Reconnect{Node: p.Config.Node.ID, Books: books, MIS: h.Adapter, Field: field, Values: o.Values}
 	t.Judge = r.Judge
 	return t, nil
+}
+
+// noteAlert is the kind of notices that are about no payment.
+const noteAlert = "alert"
+
+// noteSender is the way to a receiver.
+func (p *Plan) noteSender(o *NoticeOptions) (notify.Sender, error) {
+	if o.Socket.Dial != "" {
+		return p.noteSocket(o)
+	}
+	if u, err := url.Parse(o.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("url: want http or https, or socket with dial, got %q", o.URL)
+	}
+	var sign func([]byte) (string, string, error)
+	if o.SignKey != "" {
+		key := p.ring[o.SignKey].Private
+		if key == nil {
+			return nil, fmt.Errorf("sign_key: no private SM2 key %q", o.SignKey)
+		}
+		sign = func(body []byte) (string, string, error) {
+			sig, err := key.Sign([]byte(gm.DefaultID), body)
+			return "X-Signature", base64.StdEncoding.EncodeToString(sig), err
+		}
+	}
+	return notify.NewWebhook(o.URL, &http.Transport{MaxIdleConns: 2, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: o.Timeout, MaxResponseHeaderBytes: 16 << 10}, sign), nil
+}
+
+func (p *Plan) noteSocket(o *NoticeOptions) (notify.Sender, error) {
+	switch {
+	case o.URL != "":
+		return nil, errors.New("socket: want url or socket, not both")
+	case o.SignKey != "":
+		return nil, errors.New("sign_key: a frame has no header for a signature; use tls")
+	case o.Socket.Ack == "":
+		return nil, errors.New("socket: ack: what an acknowledgement contains is needed")
+	}
+	if err := errors.Join(address(o.Socket.Dial), o.Socket.TLS.Check()); err != nil {
+		return nil, fmt.Errorf("socket: %w", err)
+	}
+	framer, err := frame.New(o.Socket.Frame)
+	if err != nil {
+		return nil, fmt.Errorf("socket: frame: %w", err)
+	}
+	var wrap transport.Wrap
+	if o.Socket.TLS.On() {
+		if wrap, err = o.Socket.TLS.Dial(p.Config.Path); err != nil {
+			return nil, fmt.Errorf("socket: tls: %w", err)
+		}
+	}
+	return &notify.Socket{Dial: secureDial(socket.Dialer(o.Socket.Dial, o.Timeout), wrap, o.Timeout), Framer: framer, Ack: o.Socket.Ack}, nil
+}
+
+// alarm tells of what happens to a day: at once and in memory to hooks, webhook
+// and mailbox, and at least once to those notices that want alerts.
+func (a *App) alarm(m alert.Message) {
+	a.sender.Send(m)
+	if a.notices == nil {
+		return
+	}
+	for i := range a.plan.Config.Notices {
+		o := &a.plan.Config.Notices[i]
+		if o.Kind != noteAlert || len(o.Events) > 0 && !slices.Contains(o.Events, m.Event) {
+			continue
+		}
+		n := notify.Notice{Kind: noteAlert, Key: noteAlert + "-" + m.ID, Day: m.Day, At: a.plan.now(), Text: m.Text, Event: string(m.Event), Level: string(m.Level), Channel: m.Channel}
+		if err := a.notices.Tell(context.Background(), o.ID, n); err != nil {
+			a.log.Error("alert is in no outbox", "event", "QZ422", "target", o.ID, "message", m.ID, "err", err)
+		}
+	}
+}
+
+// noteSamples are the figures of the notices.
+func (a *App) noteSamples() (out []admin.Sample) {
+	if a.notices == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	stats, err := a.notices.Stats(ctx)
+	if err != nil {
+		a.log.Error("notices not counted", "event", "QZ420", "err", err)
+	}
+	for _, s := range stats {
+		out = append(out, admin.Sample{Name: "qianzhi_notices_waiting", Help: "notices that their receiver has not acknowledged", Value: float64(s.Waiting),
+			Labels: [][2]string{{"target", s.Target}}})
+		for fate, n := range map[string]int{"told": s.Told, "dropped": s.Dropped, "lost": s.Lost} {
+			out = append(out, admin.Sample{Name: "qianzhi_notices_ended_total", Help: "notices acknowledged, not true any more, or given up", Counter: true, Value: float64(n),
+				Labels: [][2]string{{"target", s.Target}, {"fate", fate}}})
+		}
+	}
+	return out
 }
 
 // openNotices follows the journal for those who want to hear of payments. A
@@ -106,6 +206,7 @@ func (a *App) openNotices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.notices = n
 	a.stack.push(task{name: "outbox of notices", stop: n.Close})
 	a.stack.push(task{name: "notices", run: n.Run})
 	return nil

@@ -3,14 +3,17 @@ package app
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 	"qianzhi/adapters/notify"
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol/gm"
+	"qianzhi/reconcile/alert"
 )
 
 // noticed installs a daemon that posts notices to url.
@@ -116,8 +120,69 @@ func TestReconnectNotice(t *testing.T) {
 	}
 }
 
+// TestNoticesOverASocket pays, and has the receipt and an alert told over a
+// socket, each as a frame that is acknowledged; one that is not acknowledged is
+// told again under the same key, and the metrics count them.
+func TestNoticesOverASocket(t *testing.T) {
+	ln := bankListener(t)
+	got := make(chan notify.Notice, 10)
+	go func() {
+		for n := 0; ; n++ {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			got <- heard(t, nc, []string{"busy", `{"ret":"0000"}`}[min(n, 1)])
+		}
+	}()
+	h := newHouse(t)
+	h.stop()
+	one := "kind: %s, socket: {dial: " + ln.Addr().String() + ", ack: '\"0000\"', frame: {length: {kind: ascii, bytes: 6, counts: body}, max: 4096}}, timeout: 5s, gaps: [1s], expire: 1h}\n"
+	rewrite(t, h.file, "\nnotices: []\n", "\nnotices:\n  - {id: receipts, "+fmt.Sprintf(one, "receipt")+"  - {id: duty, events: [alarm], "+fmt.Sprintf(one, "alert"))
+	h.start()
+	h.paid(h.sale(0))
+	first, again := <-got, <-got
+	if first != again || first.Kind != "receipt" || first.Account != h.owe[0].Account || first.Key == "" {
+		t.Errorf("got %+v and then %+v", first, again)
+	}
+	for range 2 {
+		h.app.alarm(alert.Message{ID: "M1", Event: alert.Alarm, Level: alert.Page, Day: "20260101", Channel: "BANK301", Text: "未签核"})
+		h.app.alarm(alert.Message{ID: "M2", Event: alert.RunFinished, Text: "not wanted"})
+	}
+	if a := <-got; a.Kind != "alert" || a.Key != "alert-M1" || a.Level != "page" || a.Event != "alarm" || a.Channel != "BANK301" || a.Text != "未签核" {
+		t.Errorf("got %+v", a)
+	}
+	h.until("metrics", func() bool {
+		_, text := h.get("/metrics")
+		return strings.Contains(text, `qianzhi_notices_ended_total{fate="told",target="duty"} 1`) && strings.Contains(text, `qianzhi_notices_ended_total{fate="told",target="receipts"} 1`) &&
+			strings.Contains(text, `qianzhi_notices_waiting{target="receipts"} 0`)
+	})
+	h.stop()
+	ln.Close()
+	if len(got) != 0 {
+		t.Errorf("told once more: %+v", <-got)
+	}
+}
+
+// heard takes one frame of six digits and answers with another.
+func heard(t *testing.T, nc net.Conn, answer string) (n notify.Notice) {
+	defer nc.Close()
+	head := make([]byte, 6)
+	_, err := io.ReadFull(nc, head)
+	size, err2 := strconv.Atoi(string(head))
+	body := make([]byte, size)
+	_, err3 := io.ReadFull(nc, body)
+	err4 := json.Unmarshal(body, &n)
+	_, err5 := fmt.Fprintf(nc, "%06d%s", len(answer), answer)
+	if err := errors.Join(err, err2, err3, err4, err5); err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
 func TestNoticesAreChecked(t *testing.T) {
-	for rest, want := range map[string]string{"kind: weather": "kind: want", "kind: reconnect, host: nobody": "no host", "kind: reconnect, host: mis, field: colour": "field: want",
+	const socket = "kind: receipt, socket: {dial: 127.0.0.1:1, ack: OK, frame: {length: {kind: ascii, bytes: 6, counts: body}, max: 4096}}"
+	for rest, want := range map[string]string{"kind: weather": "kind: want", socket: "want url or socket", "kind: alert, events: [rain]": "unknown event", "kind: reconnect, host: nobody": "no host", "kind: reconnect, host: mis, field: colour": "field: want",
 		"kind: receipt, sign_key: nobody": "sign_key: no private"} {
 		c, err := Load(noticed(t, "http://127.0.0.1:1/", rest))
 		if err == nil {

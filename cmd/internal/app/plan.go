@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"qianzhi/adapters/posp"
+	"qianzhi/cmd/internal/batch"
 	"qianzhi/conf"
 	"qianzhi/gateway"
 	"qianzhi/gateway/calendar"
@@ -42,10 +43,12 @@ type Plan struct {
 	posps   []centre
 	picks   []*pickup
 	sends   []*dispatch
+	debits  []*batch.Options
 	routes  gateway.Routes
 	matrix  *reconcile.Matrix
 	specs   map[string]*statement.Spec
 	tells   map[string]string              // link: host
+	gross   map[string]bool                // hosts whose 对总账 tells what was given back
 	engine  atomic.Pointer[gateway.Engine] // once started
 
 	counters counters // of payments over all links
@@ -74,8 +77,8 @@ func Prepare(c *Config, log *slog.Logger) (*Plan, error) {
 	if err := gm.SelfTest(); err != nil {
 		return nil, fmt.Errorf("国密自检失败, 拒绝启动: %w", err)
 	}
-	p := &Plan{Config: c, log: log, wall: time.Now, hosts: map[string]*gateway.Host{}, specs: map[string]*statement.Spec{}}
-	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.noticing, p.pickups, p.dispatches, p.routing, p.telling, p.patience, p.night, p.standing} {
+	p := &Plan{Config: c, log: log, wall: time.Now, hosts: map[string]*gateway.Host{}, gross: map[string]bool{}, specs: map[string]*statement.Spec{}}
+	for _, step := range []func() error{p.calendar, p.keys, p.doors, p.counterparties, p.noticing, p.pickups, p.dispatches, p.batches, p.routing, p.telling, p.patience, p.night, p.checking, p.standing} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -164,6 +167,7 @@ func (p *Plan) counterparties() error {
 		if err != nil {
 			return p.wrong(err, "hosts", i)
 		}
+		p.gross[o.ID] = tellsDebits(d.link)
 		p.hosts[o.ID] = &gateway.Host{ID: o.ID, Adapter: a, Ops: ops, Timeout: o.Timeout, LateWindow: o.LateWindow, Poll: o.Poll,
 			Status: o.Status == "by-serial", Dedupe: o.Dedupe == "yes", UndoTells: o.UndoTells == "yes", UndoMarks: o.UndoMarks == "yes", UndoDays: o.UndoDays, RefundDays: o.RefundDays}
 	}
@@ -184,8 +188,13 @@ func (p *Plan) late(host string) func(pay.Op, pay.Reply) {
 // adapters.
 func (p *Plan) tell(host string, op pay.Op, serial string, r pay.Reply) {
 	p.log.Warn("late answer", "event", "QZ312", "host", host, "op", op.String(), "verdict", r.Verdict.String(), "host_serial", r.Serial)
-	if e := p.engine.Load(); e != nil && op.Collects() {
+	e := p.engine.Load()
+	switch {
+	case e == nil:
+	case op.Collects():
 		e.Late(context.Background(), host, serial, r)
+	case op == pay.Reverse || op == pay.Cancel || op == pay.Refund:
+		e.LateUndo(context.Background(), host, serial, r)
 	}
 }
 
@@ -275,7 +284,13 @@ func (p *Plan) steps(r *gateway.Route, i int, o RouteOptions) error {
 	return nil
 }
 
+// linked reports whether payments come over something of that name.
 func (p *Plan) linked(id string) bool {
+	for i := range p.Config.Batches {
+		if p.Config.Batches[i].ID == id {
+			return true
+		}
+	}
 	for _, d := range p.links {
 		if d.opts.ID == id {
 			return true
@@ -318,8 +333,8 @@ func (p *Plan) night() error {
 		return err
 	}
 	for i, ch := range p.Config.Reconcile.Channels {
-		if ch.ID == "" || ch.MIS == "" && ch.Bank == "" {
-			return p.wrong(errors.New("id: id and at least one of mis, bank are needed"), "reconcile", "channels", i)
+		if ch.ID == "" || ch.MIS == "" && ch.Bank == "" && ch.Card == "" {
+			return p.wrong(errors.New("id: id and at least one of mis, bank, card are needed"), "reconcile", "channels", i)
 		}
 		for _, l := range ch.Links {
 			if !p.linked(l) {
@@ -331,6 +346,9 @@ func (p *Plan) night() error {
 		}
 		if err := p.statement(ch.Bank); err != nil {
 			return p.wrong(err, "reconcile", "channels", i, "bank")
+		}
+		if err := p.statement(ch.Card); err != nil {
+			return p.wrong(err, "reconcile", "channels", i, "card")
 		}
 		if err := p.asks(ch); err != nil {
 			return p.wrong(err, "reconcile", "channels", i)

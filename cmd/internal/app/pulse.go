@@ -112,7 +112,7 @@ func (p *pulse) alarms(all []alert.Standing, unknown int, now time.Time) (errs e
 			if m.Event == alert.Alarm {
 				p.log.Error("alarm", "event", "QZ109", "level", string(m.Level), "day", m.Day, "channel", m.Channel, "text", m.Text)
 			}
-			p.sender.Send(m)
+			p.alarm(m)
 		}
 	}
 	return errs
@@ -137,7 +137,7 @@ func (a *App) tell(c *channel, results []*reconcile.Result) {
 			a.log.Error("result cannot be told", "event", "QZ107", "channel", c.id, "err", err)
 		}
 		for _, m := range out {
-			a.sender.Send(m)
+			a.alarm(m)
 		}
 	}
 }

@@ -23,6 +23,9 @@ type query struct {
 	node   uint8
 	log    *slog.Logger
 	failed bool // the last time
+	first  *before
+	said   string // what 对总账 came to, for the report
+	doubt  bool   // and whether people should look at it
 }
 
 // maxPages bounds a list.
@@ -31,6 +34,9 @@ const maxPages = 100_000
 // asks checks that a channel's list can be asked for.
 func (p *Plan) asks(ch ChannelOptions) error {
 	if ch.Query == "" {
+		if ch.Totals != "" {
+			return errors.New("mis_totals: needs mis_query, the host that is asked")
+		}
 		return nil
 	}
 	h := p.hosts[ch.Query]
@@ -41,6 +47,15 @@ func (p *Plan) asks(ch ChannelOptions) error {
 		return fmt.Errorf("mis_query: no host %q", ch.Query)
 	case !slices.Contains(h.Ops, pay.CheckFile):
 		return fmt.Errorf("mis_query: the link of %s has no message of op %s", h.ID, pay.CheckFile)
+	case ch.Totals != "" && ch.Totals != totalsAlways && ch.Totals != totalsDiffer:
+		return fmt.Errorf("mis_totals: want %s or %s, got %q", totalsAlways, totalsDiffer, ch.Totals)
+	case ch.Totals != "" && !slices.Contains(h.Ops, pay.CheckTotals):
+		return fmt.Errorf("mis_totals: the link of %s has no message of op %s", h.ID, pay.CheckTotals)
+	}
+	for _, d := range ch.Doors {
+		if p.hosts[d] == nil {
+			return fmt.Errorf("mis_doors: no host %q", d)
+		}
 	}
 	if s := p.specs[ch.MIS]; s.Marker != "" || s.Checksum != nil || s.Signature != nil {
 		return fmt.Errorf("mis_query: %s wants a marker, checksum or signature, which an answer does not have", ch.MIS)
@@ -56,18 +71,43 @@ func (a *App) query(ch ChannelOptions, s *statement.Spec) *query {
 	if ch.Query == "" {
 		return nil
 	}
-	return &query{host: a.plan.hosts[ch.Query], spec: s, node: a.plan.Config.Node.ID, log: a.log}
+	q := &query{host: a.plan.hosts[ch.Query], spec: s, node: a.plan.Config.Node.ID, log: a.log}
+	if ch.Totals != "" {
+		q.first = &before{a: a, ch: &ch, host: q.host, always: ch.Totals == totalsAlways}
+	}
+	return q
 }
 
 // fetch asks for the list of a day. A host that does not answer leaves what it
 // said before, if anything: the file is late, like one that was not sent.
 func (q *query) fetch(ctx context.Context, name string, day pay.Day) error {
-	b, err := q.list(ctx, day)
+	b, err := q.ask(ctx, day)
 	if q.failed = err != nil; q.failed {
 		q.log.Warn("list of the day is not here", "event", "QZ143", "host", q.host.ID, "day", day.String(), "err", err)
 		return nil
 	}
 	return replace(name, b)
+}
+
+// ask asks for the totals where that is wanted, and then for the list unless
+// the totals are enough.
+func (q *query) ask(ctx context.Context, day pay.Day) ([]byte, error) {
+	q.said, q.doubt = "", false
+	if q.first == nil || day >= q.first.a.journal.Day() { // a day that is not over has no totals
+		return q.list(ctx, day)
+	}
+	t, err := q.first.compare(ctx, day)
+	if err != nil {
+		return nil, fmt.Errorf("对总账: %w", err)
+	}
+	if q.said, q.doubt = "总账、明细相符", !t.flat; q.doubt {
+		q.said = t.said
+	}
+	if t.flat && !q.first.always {
+		q.said, q.doubt = "未取明细, "+t.said, true
+		return q.first.mirror(ctx, q.spec, day, t.freeze)
+	}
+	return q.list(ctx, day)
 }
 
 // claim is what a page says of the whole list.

@@ -79,7 +79,7 @@ func (a *App) settle(ctx context.Context, c *centre, day pay.Day) ([]posp.Batch,
 	node := a.plan.Config.Node.ID
 	charges := func(ctx context.Context, day pay.Day, yield func(posp.Charge) error) (int, error) {
 		return a.plan.routes.Charges(ctx, a.journal, day, c.id, func(g gateway.Charge) error {
-			return yield(posp.Charge{Serial: g.ID.Serial(node), Of: g.Of.Serial(node), Amount: g.Amount, Credit: g.Credit, Void: g.Void})
+			return yield(posp.Charge{Serial: g.ID.Serial(node), Of: g.Of.Serial(node), Card: g.Card, Amount: g.Amount, Credit: g.Credit, Void: g.Void})
 		})
 	}
 	return c.Settle(ctx, day, charges, &noted{a, c, posp.Folder(a.plan.Config.data("settled", c.id))})

@@ -47,8 +47,12 @@ func (s *source) Fetch(ctx context.Context, day pay.Day) (reconcile.Input, error
 			return reconcile.Input{}, err
 		}
 	}
-	in := statement.Inbox{Spec: s.spec, Dir: s.dir, Party: s.party, Keys: s.keys, Limit: s.limit}
-	return in.Fetch(ctx, day)
+	from := statement.Inbox{Spec: s.spec, Dir: s.dir, Party: s.party, Keys: s.keys, Limit: s.limit}
+	in, err := from.Fetch(ctx, day)
+	if err == nil && s.query != nil {
+		in.Open = s.query.remark(in.Open)
+	}
+	return in, err
 }
 
 // mark tells one state of the day's files from another: what there is, how long
@@ -136,7 +140,7 @@ func (s *source) export(ctx context.Context, name string, day pay.Day) error {
 	err := s.ledger.Day(ctx, day, func(p mis.Posted) bool {
 		r := statement.Row{Effect: reconcile.Posted, Amount: p.Amount, Values: map[string]string{
 			"reference": p.Serial, "host_serial": p.Host, "channel": p.Channel, "account": p.Account}}
-		if p.Returned {
+		if r.Out = p.Back; p.Returned {
 			r.Effect = reconcile.Undone
 		}
 		rows = append(rows, r)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"qianzhi/gateway"
 	"qianzhi/gateway/admin"
 	"qianzhi/gateway/pay"
 )
@@ -34,6 +35,23 @@ func (c control) Reconcile(ctx context.Context, day pay.Day) ([]admin.Run, error
 			Report: filepath.Join(c.a.plan.Config.Reports(), day.String(), r.Channel, "r"+strconv.Itoa(r.Version), "report.txt")})
 	}
 	return runs, nil
+}
+
+// waiting lists what is not decided.
+func (a *App) waiting(ctx context.Context) ([]admin.Waiting, error) {
+	list, now := []admin.Waiting{}, a.plan.now()
+	err := a.journal.Undecided(ctx, func(e pay.Entry) bool {
+		w := admin.Waiting{ID: e.ID.Serial(a.plan.Config.Node.ID), Time: e.At, Op: e.Req.Op.String(), Serial: e.Req.Ref.Serial, Account: pay.Account.Masked(e.Req.Account),
+			Fen: e.Req.Amount, State: e.State.String(), StateText: e.State.Chinese(), Attempts: e.Attempt, Due: e.Due, Overdue: e.State == pay.Susp && e.Due.Before(now)}
+		if e.Req.Via != nil {
+			w.Link = e.Req.Via.Link
+		}
+		w.Owner, w.Reason = gateway.Waits(&e)
+		list = append(list, w)
+		return true
+	})
+	slices.SortStableFunc(list, func(x, y admin.Waiting) int { return x.Due.Compare(y.Due) })
+	return list, err
 }
 
 // Status returns the daemon in one look.
@@ -132,5 +150,5 @@ func (a *App) samples() []admin.Sample {
 		out = append(out, admin.Sample{Name: "qianzhi_host_connections", Help: "open connections to a counterparty", Value: float64(h.Conns),
 			Labels: [][2]string{{"host", h.ID}}})
 	}
-	return out
+	return append(out, a.noteSamples()...)
 }

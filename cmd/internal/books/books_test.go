@@ -292,7 +292,7 @@ func TestWaiting(t *testing.T) {
 			t.Fatal(len(list), err)
 		}
 		tried, person := list[1], list[2]
-		if tried.Attempts != 2 || tried.Owner != resolver || tried.State != "UNKN" {
+		if tried.Attempts != 2 || tried.Owner != "前置自动处理" || tried.State != "UNKN" {
 			t.Errorf("%+v", tried)
 		}
 		if person.ID != ID(parked) || person.Owner != "值班" || person.Reason != "结果未知" || person.Overdue != b.Options.Now().After(due) {

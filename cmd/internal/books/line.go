@@ -19,6 +19,7 @@ type Line struct {
 	Time        string     `json:"time"`
 	Link        string     `json:"link"`
 	Op          string     `json:"op"`
+	OpText      string     `json:"op_text"`
 	Institution string     `json:"institution"`
 	Serial      string     `json:"serial"`
 	Account     string     `json:"account"`
@@ -46,7 +47,7 @@ func LineOf(e *pay.Entry, unmask bool) Line {
 		return m.Masked(s)
 	}
 	r := e.Req
-	l := Line{ID: ID(e.ID), Time: e.At.Format(seconds), Op: r.Op.String(), Institution: r.Ref.Institution, Serial: r.Ref.Serial,
+	l := Line{ID: ID(e.ID), Time: e.At.Format(seconds), Op: r.Op.String(), OpText: r.Op.Chinese(), Institution: r.Ref.Institution, Serial: r.Ref.Serial,
 		Account: show(pay.Account, r.Account), Fen: r.Amount, State: e.State.String(), StateText: e.State.Chinese(),
 		Changed: e.Changed.Format(seconds), Note: e.Note}
 	if l.Card = show(pay.Card, pay.Find(r.More, pay.FPAN)); l.Card == "" {
@@ -89,7 +90,7 @@ func Table(w io.Writer, lines []Line) error {
 	fmt.Fprintln(t, "编号\t时间\t链路\t业务\t流水号\t户号\t金额(元)\t卡号\t状态\t说明")
 	for _, l := range lines {
 		at, _ := time.Parse(seconds, l.Time)
-		fmt.Fprintln(t, strings.Join([]string{l.ID, at.Format("01-02 15:04:05.000"), l.Link, l.Op, l.Serial, l.Account, l.Fen.Yuan(), l.Card, l.StateText, l.CodeText}, "\t"))
+		fmt.Fprintln(t, strings.Join([]string{l.ID, at.Format("01-02 15:04:05.000"), l.Link, l.OpText, l.Serial, l.Account, l.Fen.Yuan(), l.Card, l.StateText, l.CodeText}, "\t"))
 	}
 	return t.Flush()
 }

@@ -104,7 +104,7 @@ func (s *Story) message(c *app.Config, v *pay.Via) {
 // Text writes the story for a terminal.
 func (s *Story) Text(w io.Writer) error {
 	p := &s.Payment
-	fmt.Fprintf(w, "缴费 %s  %s  %s  %s 元\n", p.ID, p.Op, p.StateText, p.Fen.Yuan())
+	fmt.Fprintf(w, "缴费 %s  %s  %s  %s 元\n", p.ID, p.OpText, p.StateText, p.Fen.Yuan())
 	fmt.Fprintf(w, "链路 %s  机构 %s  流水号 %s  户号 %s  来自 %s\n", p.Link, p.Institution, p.Serial, p.Account, s.Peer)
 	if p.Original != "" {
 		fmt.Fprintf(w, "原交易 %s\n", p.Original)

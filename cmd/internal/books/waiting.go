@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"qianzhi/gateway"
 	"qianzhi/gateway/journal"
 	"qianzhi/gateway/pay"
 )
@@ -21,9 +22,6 @@ type Waiting struct {
 	Attempts uint16 `json:"attempts"` // tries since the last change of its state
 	Overdue  bool   `json:"overdue"`
 }
-
-// resolver owns what is not parked.
-const resolver = "前置自动处理"
 
 // Waiting lists what is open or parked, the first due first. Every such payment
 // is in the running log, because a cut carries it there.
@@ -45,18 +43,8 @@ func (b *Books) Waiting(ctx context.Context) ([]Waiting, error) {
 }
 
 func (b *Books) waiting(e *pay.Entry) Waiting {
-	w := Waiting{Line: LineOf(e, false), Owner: resolver, Reason: e.Code.Chinese(), Attempts: e.Attempt}
-	if e.Code == pay.CodeUnknown && e.State != pay.Susp {
-		w.Reason = e.State.Chinese()
-	}
-	for _, part := range strings.Fields(e.Note) { // as the engine writes it when it parks
-		if v, ok := strings.CutPrefix(part, "责任人="); ok && e.State == pay.Susp {
-			w.Owner = v
-		}
-		if v, ok := strings.CutPrefix(part, "原因="); ok && e.State == pay.Susp {
-			w.Reason = v
-		}
-	}
+	w := Waiting{Line: LineOf(e, false), Attempts: e.Attempt}
+	w.Owner, w.Reason = gateway.Waits(e)
 	w.Overdue = !e.Due.IsZero() && e.Due.Before(b.Options.Now())
 	return w
 }
