@@ -37,13 +37,7 @@ func (x *run) journal(ctx context.Context) bool {
 	}
 	res.Freeze = freeze
 	x.spool, err = newSpool(filepath.Join(x.dir, journalFile), res.Day, func(yield func(*Line) bool) error {
-		return x.o.Books.Lines(ctx, res.Day, freeze, func(e *pay.Entry) bool {
-			if !x.c.has(e) {
-				return true
-			}
-			l := x.line(x.c, e)
-			return yield(&l)
-		})
+		return x.told(ctx, res.Day, yield)
 	})
 	if err != nil {
 		res.Verdict, res.Why = Broken, "流水读取失败: "+err.Error()
@@ -55,12 +49,20 @@ func (x *run) journal(ctx context.Context) bool {
 	return true
 }
 
-// has reports whether a payment is one of the channel's. A 撤销, 退货 or repair
-// is not: what it did stands under the serial of the payment that it acted on.
+// told yields the channel's lines of a day from the books.
+func (x *run) told(ctx context.Context, day pay.Day, yield func(*Line) bool) error {
+	read := func(yield func(*pay.Entry) bool) error { return x.o.Books.Lines(ctx, day, x.res.Freeze, yield) }
+	return Listed(read, func(e *pay.Entry, effect Effect) bool {
+		if !x.c.has(e) {
+			return true
+		}
+		l := x.line(x.c, e, effect)
+		return yield(&l)
+	})
+}
+
+// has reports whether a payment is one of the channel's.
 func (c *Channel) has(e *pay.Entry) bool {
-	if e.Repairs() || e.Undoes() {
-		return false
-	}
 	for _, l := range c.Links {
 		if e.Req.Via != nil && e.Req.Via.Link == l {
 			return true
@@ -69,16 +71,33 @@ func (c *Channel) has(e *pay.Entry) bool {
 	return false
 }
 
-func (r *Runner) line(c *Channel, e *pay.Entry) Line {
-	l := Line{Serial: e.ID.Serial(r.o.Node), Account: e.Req.Account, Amount: e.Req.Amount, Day: e.ID.Day, Effect: endedAs(e),
+func (r *Runner) line(c *Channel, e *pay.Entry, effect Effect) Line {
+	l := Line{Serial: e.ID.Serial(r.o.Node), Account: e.Req.Account, Amount: e.Req.Amount, Out: e.Undoes(), Day: e.ID.Day, Effect: effect,
 		Link: e.Req.Via.Link, Terminal: pay.Find(e.Req.More, pay.FTerminal), Time: e.At.Format("15:04:05"), Row: int(e.ID.Row)}
+	posted, sold := false, false
 	for i := range e.Legs {
+		posted, sold = posted || e.Legs[i].Kind == pay.LegPost, sold || e.Legs[i].Kind == pay.LegCard
 		if e.Legs[i].Kind == pay.LegPost {
 			l.Host = e.Legs[i].Host
 		}
 	}
+	if effect != Failed && effect != Reversed { // they add nothing anywhere
+		l.Without = c.without(posted, sold)
+	}
 	l.Key = Key(c.Key, func(id pay.FieldID) string { return field(e, id) })
 	return l
+}
+
+// without are the parties of a channel that no leg of a payment went to. A bank
+// takes part in all of its links' payments.
+func (c *Channel) without(posted, sold bool) (w Without) {
+	if c.MIS != nil && !posted {
+		w |= 1 << MIS
+	}
+	if c.Card != nil && !sold {
+		w |= 1 << Card
+	}
+	return w
 }
 
 // endedAs is the journal's effect of a payment; one that was adjusted counts as
@@ -110,6 +129,12 @@ func field(e *pay.Entry, id pay.FieldID) string {
 		return e.Req.Day.String()
 	case pay.FChannel:
 		return e.Req.Via.Link
+	case pay.FBankSerial:
+		for i := range e.Legs {
+			if e.Legs[i].Kind == pay.LegCharge {
+				return e.Legs[i].Host // as the centre's answer to our charge calls it
+			}
+		}
 	}
 	return pay.Find(e.Req.More, id)
 }
@@ -168,22 +193,15 @@ func (x *run) dayLines(ctx context.Context, d pay.Day, yield func(*Line) bool) e
 	if x.c.Journal != nil {
 		return x.fileLines(ctx, d, latest, yield)
 	}
-	f, err := os.Open(filepath.Join(latest, journalFile))
+	s, err := openSpool(filepath.Join(latest, journalFile), d)
 	switch {
 	case err == nil:
-		s := spool{f: f, day: d}
 		defer s.Close()
 		return s.each(yield)
 	case x.o.Books == nil:
 		return err
 	}
-	return x.o.Books.Lines(ctx, d, x.res.Freeze, func(e *pay.Entry) bool {
-		if !x.c.has(e) {
-			return true
-		}
-		l := x.line(x.c, e)
-		return yield(&l)
-	})
+	return x.told(ctx, d, yield)
 }
 
 // fileLines reads the journal's file that an earlier run kept.
@@ -210,10 +228,11 @@ func (x *run) fileLines(ctx context.Context, d pay.Day, latest string, yield fun
 func eachOf(t Table, yield func(*Line) bool) error {
 	var places []int64
 	s := Scan{Hash: NewHasher(), Workers: 1, Row: func(_ int, p *Print) { places = append(places, p.At) }}
-	s.Rules[0].On = HasSerial
+	on := HasSerial
 	if t.Declares()&HasSerial == 0 {
-		s.Rules[0].On = HasKey
+		on = HasKey
 	}
+	s.Compare(MIS, Rule{On: on})
 	if err := t.Scan(&s); err != nil {
 		return err
 	}

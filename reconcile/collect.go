@@ -15,6 +15,7 @@ func (s *Sift) collect(ctx context.Context) (*Sifted, error) {
 		return nil, err
 	}
 	out := &Sifted{Totals: s.totals, Stats: s.stats}
+	copy(out.Apart[MIS:], s.apart[:])
 	var err error
 	if out.Lines[Journal], err = s.load(Journal); err != nil {
 		return nil, err
@@ -23,7 +24,10 @@ func (s *Sift) collect(ctx context.Context) (*Sifted, error) {
 		return s.exactly(ctx)
 	}
 	var wanted [pairs]keySet
-	sc := Scan{Hash: s.Hash, Rules: s.rules}
+	sc := Scan{Hash: s.Hash}
+	for p := MIS; p < parties; p++ {
+		sc.Compare(p, s.rules[p.pair()])
+	}
 	var p Print
 	for i := range out.Lines[Journal] {
 		l := &out.Lines[Journal][i]
@@ -137,7 +141,7 @@ func (s *Sift) adds(journal []Line) bool {
 			continue
 		}
 		sc := Scan{Hash: s.Hash}
-		sc.Rules[i] = s.rules[i]
+		sc.Compare(j.party, s.rules[i])
 		var have cell
 		for _, at := range j.lone {
 			l := byPlace[at]

@@ -186,9 +186,10 @@ func (j *joiner) tie() []*group {
 func looseName(l *Line) string { return l.Account + "\x00" + l.Amount.Yuan() }
 
 // near allows ten minutes between two lines that both tell their time; lines
-// that are tied must not carry serials that contradict each other.
+// that are tied name their customer, and must not carry serials that contradict
+// each other.
 func near(m, b *Line) bool {
-	if m.Serial != "" && b.Serial != "" || m.Key != "" && b.Key != "" {
+	if m.Account == "" || m.Serial != "" && b.Serial != "" || m.Key != "" && b.Key != "" {
 		return false
 	}
 	x, okX := minutes(m.Time)

@@ -131,120 +131,90 @@ func (s *Scan) Keys(p *Print, serial, key string) bool {
 
 // KeyBytes is Keys for who has bytes.
 func (s *Scan) KeyBytes(p *Print, serial, key []byte) bool {
-	any := false
-	for i := range s.Rules {
+	for _, i := range s.on {
 		q := &p.Pair[i]
-		switch {
-		case s.Rules[i].On == 0:
-			continue
-		case s.Rules[i].On == HasSerial && len(serial) > 0:
+		switch on := s.rules[i].On; {
+		case on == HasSerial && len(serial) > 0:
 			q.X, q.Y = s.Hash.Text(SlotSerial, serial)
-		case s.Rules[i].On == HasKey && len(key) > 0:
+		case on == HasKey && len(key) > 0:
 			q.X, q.Y = s.Hash.Text(SlotKey, key)
 		default:
 			*q = Pair{}
-			any = true
 			continue
 		}
 		q.Key = q.X | 1
-		any = true
 	}
-	return any
+	return len(s.on) > 0
 }
 
-// Enters reports whether a field is compared at all.
-func (s *Scan) Enters(f Fields) bool {
-	return (s.Rules[0].Fields|s.Rules[1].Fields|s.Rules[2].Fields)&f != 0
+// Compared adds what is compared beside the keys and seals the prints. A text
+// that enters no comparison may be nil.
+func (s *Scan) Compared(p *Print, account, terminal, link []byte, day pay.Day) {
+	if s.apart {
+		s.comparedApart(p, account, terminal, link, day)
+		return
+	}
+	x, y := s.money(p)
+	if s.all&HasAccount != 0 {
+		u, v := s.Hash.Text(SlotAccount, account)
+		x, y = x+u, y+v
+	}
+	if s.all&HasTerminal != 0 {
+		u, v := s.Hash.Text(SlotTerminal, terminal)
+		x, y = x+u, y+v
+	}
+	if s.all&HasLink != 0 {
+		u, v := s.Hash.Text(SlotLink, link)
+		x, y = x+u, y+v
+	}
+	if s.all&HasDay != 0 {
+		u, v := s.Hash.Number(SlotDay, uint64(day))
+		x, y = x+u, y+v
+	}
+	s.seal(p, x, y)
 }
 
-// Add adds a field's hash to the comparisons that it enters.
-func (s *Scan) Add(p *Print, f Fields, x, y uint64) {
-	for i := range s.Rules {
-		if s.Rules[i].Fields&f != 0 {
+func (s *Scan) comparedApart(p *Print, account, terminal, link []byte, day pay.Day) {
+	x, y := s.Hash.Text(SlotAccount, account)
+	s.add(p, HasAccount, x, y)
+	x, y = s.Hash.Text(SlotTerminal, terminal)
+	s.add(p, HasTerminal, x, y)
+	x, y = s.Hash.Text(SlotLink, link)
+	s.add(p, HasLink, x, y)
+	x, y = s.Hash.Number(SlotDay, uint64(day))
+	s.add(p, HasDay, x, y)
+	x, y = s.money(p)
+	s.seal(p, x, y)
+}
+
+// add adds a field's hash to the comparisons that it enters.
+func (s *Scan) add(p *Print, f Fields, x, y uint64) {
+	for _, i := range s.on {
+		if s.rules[i].Fields&f != 0 {
 			p.Pair[i].X += x
 			p.Pair[i].Y += y
 		}
 	}
 }
 
-// Finish adds amount and direction and seals the prints.
-func (s *Scan) Finish(p *Print) {
-	x, y := s.Hash.Number(SlotAmount, uint64(p.Amount))
-	if p.Out {
-		dx, dy := s.Hash.Number(SlotDirection, 1)
-		x, y = x+dx, y+dy
-	}
-	for i := range s.Rules {
-		if s.Rules[i].On != 0 {
-			q := &p.Pair[i]
-			q.X, q.Y = s.Hash.Seal(q.X+x, q.Y+y)
-		}
-	}
-}
-
-// Compared adds customer, terminal and day and finishes the prints.
-func (s *Scan) Compared(p *Print, account, terminal []byte, day pay.Day) {
-	all := s.Rules[0].Fields | s.Rules[1].Fields | s.Rules[2].Fields
-	if s.mixed(all) {
-		s.comparedApart(p, account, terminal, day)
-		return
-	}
-	x, y := s.Hash.Number(SlotAmount, uint64(p.Amount))
+// money hashes amount and direction.
+func (s *Scan) money(p *Print) (x, y uint64) {
+	x, y = s.Hash.Number(SlotAmount, uint64(p.Amount))
 	if p.Out {
 		u, v := s.Hash.Number(SlotDirection, 1)
 		x, y = x+u, y+v
 	}
-	if all&HasAccount != 0 {
-		u, v := s.Hash.Text(SlotAccount, account)
-		x, y = x+u, y+v
-	}
-	if all&HasTerminal != 0 {
-		u, v := s.Hash.Text(SlotTerminal, terminal)
-		x, y = x+u, y+v
-	}
-	if all&HasDay != 0 {
-		u, v := s.Hash.Number(SlotDay, uint64(day))
-		x, y = x+u, y+v
-	}
-	for i := range s.Rules {
-		if s.Rules[i].On != 0 {
-			q := &p.Pair[i]
-			q.X, q.Y = s.Hash.Seal(q.X+x, q.Y+y)
-		}
-	}
+	return x, y
 }
 
-// mixed reports whether the comparisons are over different fields.
-func (s *Scan) mixed(all Fields) bool {
-	for i := range s.Rules {
-		if s.Rules[i].On != 0 && s.Rules[i].Fields != all {
-			return true
-		}
+func (s *Scan) seal(p *Print, x, y uint64) {
+	for _, i := range s.on {
+		q := &p.Pair[i]
+		q.X, q.Y = s.Hash.Seal(q.X+x, q.Y+y)
 	}
-	return false
-}
-
-func (s *Scan) comparedApart(p *Print, account, terminal []byte, day pay.Day) {
-	x, y := s.Hash.Text(SlotAccount, account)
-	s.Add(p, HasAccount, x, y)
-	x, y = s.Hash.Text(SlotTerminal, terminal)
-	s.Add(p, HasTerminal, x, y)
-	x, y = s.Hash.Number(SlotDay, uint64(day))
-	s.Add(p, HasDay, x, y)
-	s.Finish(p)
 }
 
 // rest finishes the prints of a line in memory.
 func (s *Scan) rest(p *Print, l *Line) {
-	for _, f := range []struct {
-		field Fields
-		slot  Slot
-		text  string
-	}{{HasAccount, SlotAccount, l.Account}, {HasTerminal, SlotTerminal, l.Terminal}, {HasLink, SlotLink, l.Link}} {
-		x, y := s.Hash.Text(f.slot, bytesOf(f.text))
-		s.Add(p, f.field, x, y)
-	}
-	x, y := s.Hash.Number(SlotDay, uint64(l.Day))
-	s.Add(p, HasDay, x, y)
-	s.Finish(p)
+	s.Compared(p, bytesOf(l.Account), bytesOf(l.Terminal), bytesOf(l.Link), l.Day)
 }

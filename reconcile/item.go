@@ -78,7 +78,7 @@ func (i *Item) Sides() string {
 	b := []byte("----")
 	for p, l := range i.Lines {
 		if l != nil {
-			b[p] = "JMBC"[p]
+			b[p] = Party(p).letter()
 		}
 	}
 	if i.Lines[Card] == nil {

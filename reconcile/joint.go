@@ -133,7 +133,7 @@ func (s *Sift) again(p Party) error {
 	}
 	want := func(_ int, l *Print) bool {
 		for i, j := range s.joins {
-			if k := l.Pair[i].Key; k != 0 && j != nil && !j.exact &&
+			if k := l.Pair[i].Key; k != 0 && j != nil && !j.exact && !(p == Journal && l.Without.Has(j.party)) &&
 				(j.flagged(k, shift) || j.void.has(k) || j.look.has(k) || p == Journal && s.quiet[i].has(k)) {
 				return true
 			}
@@ -169,7 +169,7 @@ func (s *Sift) takeJournal(l *Print) {
 	shift := s.shift()
 	for i, j := range s.joins {
 		q := &l.Pair[i]
-		if j == nil || j.exact || q.Key == 0 {
+		if j == nil || j.exact || q.Key == 0 || l.Without.Has(j.party) {
 			continue
 		}
 		flagged := j.flagged(q.Key, shift)

@@ -90,20 +90,31 @@ func sameBytes(l, first *Line, others []*Line) bool {
 func (j *Judge) payment(g *group) []Item {
 	var out []Item
 	money := Item{Lines: [parties]*Line{g.main[Journal], g.main[MIS], g.main[Bank]}}
-	if (j.Has[MIS] || j.Has[Bank]) && (money.Lines != [parties]*Line{}) {
+	has := j.has(&money)
+	if (has[MIS] || has[Bank]) && (money.Lines != [parties]*Line{}) {
 		money.Funds = j.funds(&money)
 		if j.judge(&money) && j.continued(&money) {
 			out = append(out, money)
 		}
 	}
-	if j.Has[Card] && (g.main[Journal] != nil || g.main[Card] != nil) {
-		card := Item{}
-		card.Lines[Journal], card.Lines[Card] = g.main[Journal], g.main[Card]
-		if j.card(&card) {
-			out = append(out, card)
-		}
+	card := Item{}
+	card.Lines[Journal], card.Lines[Card] = g.main[Journal], g.main[Card]
+	if j.has(&card)[Card] && (g.main[Journal] != nil || g.main[Card] != nil) && j.card(&card) {
+		out = append(out, card)
 	}
 	return out
+}
+
+// has are the parties that have to tell of a payment: those that take part, less
+// who has no part in it and tells of none.
+func (j *Judge) has(it *Item) [parties]bool {
+	has := j.Has
+	if own := it.Lines[Journal]; own != nil {
+		for p := MIS; p < parties; p++ {
+			has[p] = has[p] && (it.Lines[p] != nil || !own.Without.Has(p))
+		}
+	}
+	return has
 }
 
 // continued holds an item against what earlier days left open. When both
@@ -189,8 +200,9 @@ func (j *Judge) wait(it *Item) {
 	if !known || j.Window == 0 {
 		return
 	}
+	has := j.has(it)
 	for p := MIS; p <= Bank; p++ {
-		if !j.Has[p] || it.Lines[p] != nil && it.Lines[Journal] != nil && it.Code != "XD" {
+		if !has[p] || it.Lines[p] != nil && it.Lines[Journal] != nil && it.Code != "XD" {
 			continue // it tells of the payment today: not its cut that matters
 		}
 		d := (at - j.Cuts[p] + 2*1440) % 1440
@@ -222,10 +234,11 @@ func (j *Judge) crossed(it *Item, day pay.Day, own *Line) {
 // part the journal stands in for it.
 func (j *Judge) funds(it *Item) pay.Amount {
 	m, b := it.Lines[MIS].net(MIS), it.Lines[Bank].net(Bank)
-	if !j.Has[MIS] {
+	has := j.has(it)
+	if !has[MIS] {
 		m = it.Lines[Journal].net(Journal)
 	}
-	if !j.Has[Bank] {
+	if !has[Bank] {
 		b = it.Lines[Journal].net(Journal)
 	}
 	return b - m
@@ -290,10 +303,10 @@ func (j *Judge) decide(it *Item) Row {
 	if l := it.Lines[Journal]; l != nil {
 		own = l.Effect
 	}
-	switch {
-	case !j.Has[Bank]:
+	switch has := j.has(it); {
+	case !has[Bank]:
 		return j.Matrix.Pair(MIS, own, m)
-	case !j.Has[MIS]:
+	case !has[MIS]:
 		return j.Matrix.Pair(Bank, own, b)
 	}
 	return j.Matrix.Decide(own, m, b)
@@ -309,7 +322,7 @@ func effectOf(l *Line) Effect {
 // card grades a payment by the card system's own table.
 func (j *Judge) card(it *Item) bool {
 	own, l := it.Lines[Journal], it.Lines[Card]
-	if own != nil && l != nil && own.Account != l.Account {
+	if own != nil && l != nil && l.Account != "" && own.Account != l.Account {
 		it.set("ID-1", "串户", Uneven, "L0", "最优先:核实两户,须复核")
 		return true
 	}

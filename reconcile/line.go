@@ -33,6 +33,12 @@ func (p Party) String() string {
 	return [...]string{"本机流水", "营销MIS", "银行", "卡表"}[p]
 }
 
+// letter is the party in one letter.
+func (p Party) letter() byte { return "JMBC"[p] }
+
+// ID is the party's name in data and on the command line.
+func (p Party) ID() string { return [...]string{"journal", "mis", "bank", "card"}[p] }
+
 // Effect is what one party's books say, in the letters of the matrix.
 type Effect byte
 
@@ -100,12 +106,20 @@ type Line struct {
 	Out      bool       `json:"out,omitempty"` // money that goes back to the customer
 	Day      pay.Day    `json:"day,omitempty"`
 	Effect   Effect     `json:"effect"`
+	Without  Without    `json:"without,omitempty"` // the journal's: who has no part in the payment
 	Link     string     `json:"link,omitempty"`
 	Time     string     `json:"time,omitempty"` // HH:MM:SS where the party tells it
 	Row      int        `json:"row"`            // in the party's file, from 1; in the journal's day, the payment's row
 	At       int64      `json:"-"`              // where the table finds it again
 	Mark     uint64     `json:"-"`              // of the row's bytes: equal for rows that are equal byte for byte
 }
+
+// Without is a set of parties that have no part in a payment: no leg of it went
+// to them.
+type Without uint8
+
+// Has reports whether the party is one of them.
+func (w Without) Has(p Party) bool { return w&(1<<p) != 0 }
 
 // net returns the money that the line leaves in its party's books.
 func (l *Line) net(p Party) pay.Amount {
@@ -154,11 +168,30 @@ type Table interface {
 // goroutines, each with its own number.
 type Scan struct {
 	Hash    *Hasher
-	Rules   [pairs]Rule
 	Workers int
 	Links   []string                        // a line that names another link is left out
 	Want    func(worker int, p *Print) bool // by the keys alone; nil wants all
 	Row     func(worker int, p *Print)      // the print is the caller's afterwards
+
+	rules [pairs]Rule
+	on    []int  // of rules: those that compare
+	all   Fields // that any of them compares
+	apart bool   // they compare different fields
+}
+
+// Compare makes the scan print lines for the comparison with a party.
+func (s *Scan) Compare(p Party, r Rule) {
+	s.rules[p.pair()] = r
+	s.on, s.all, s.apart = nil, 0, false
+	for i := range s.rules {
+		if s.rules[i].On != 0 {
+			s.on = append(s.on, i)
+			s.all |= s.rules[i].Fields
+		}
+	}
+	for _, i := range s.on {
+		s.apart = s.apart || s.rules[i].Fields != s.all
+	}
 }
 
 // Takes reports whether a line of the link is of the scan's channel. A line
@@ -175,11 +208,12 @@ type Rule struct {
 
 // Print is what the first reading knows of a line.
 type Print struct {
-	Pair   [pairs]Pair
-	Amount pay.Amount
-	At     int64
-	Effect Effect
-	Out    bool
+	Pair    [pairs]Pair
+	Amount  pay.Amount
+	At      int64
+	Effect  Effect
+	Without Without
+	Out     bool
 }
 
 // Pair is a line's part in one comparison. Key is the join key's fingerprint,
@@ -214,7 +248,7 @@ func (t *Lines) Scan(s *Scan) error {
 		if !s.Keys(&p, l.Serial, l.Key) || s.Want != nil && !s.Want(0, &p) {
 			continue
 		}
-		p.Amount, p.Effect, p.Out, p.At = l.Amount, l.Effect, l.Out, int64(i)
+		p.Amount, p.Effect, p.Without, p.Out, p.At = l.Amount, l.Effect, l.Without, l.Out, int64(i)
 		s.rest(&p, l)
 		s.Row(0, &p)
 	}

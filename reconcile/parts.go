@@ -98,7 +98,7 @@ func (s *Sift) split(p Party, i int, dir string, n int) (err error) {
 		}
 	}
 	failed := s.scanOf(p, nil, func(_ int, l *Print) {
-		if k := l.Pair[i].Key; k != 0 { // without one it is a suspect already
+		if k := l.Pair[i].Key; k != 0 && !(p == Journal && l.Without.Has(Party(i+1))) { // without one it is a suspect already
 			if e := all[k>>20&uint64(n-1)].write(l, i); e != nil {
 				mu.Lock()
 				err = errors.Join(err, e)

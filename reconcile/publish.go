@@ -58,6 +58,7 @@ type SummaryInput struct {
 	Lines  int    `json:"lines"`
 	Sum    string `json:"sha256"`
 	Checks string `json:"checks,omitempty"`
+	Warned string `json:"warning,omitempty"`
 	Why    string `json:"why,omitempty"`
 }
 
@@ -66,22 +67,34 @@ func (r *Result) Summary() Summary {
 	s := Summary{Schema: 2, At: r.At.Format("2006-01-02T15:04:05Z07:00"), Day: r.Day.String(), Channel: r.Channel, Version: r.Version,
 		Verdict: r.Verdict.String(), Word: r.Word(), Exit: r.Verdict.Exit(), Why: r.Why, Rules: r.Rules, Base: r.Base, Freeze: r.Freeze, Ahead: r.Ahead, Items: len(r.Items),
 		Codes: r.Codes(), Carried: len(r.Carried), Acts: r.Acts, Closed: len(r.Closed), Agreed: r.Agreed,
-		Totals: map[string]Total{"journal": r.Totals[Journal]}, Bridge: map[string]Bridge{}, Inputs: []SummaryInput{}}
+		Totals: map[string]Total{Journal.ID(): r.Totals[Journal]}, Bridge: map[string]Bridge{}, Inputs: []SummaryInput{}}
 	for _, in := range r.Inputs {
 		s.Inputs = append(s.Inputs, SummaryInput{Party: in.Party.String(), Name: filepath.Base(in.Name), Kept: in.kept, State: in.State.String(), Lines: in.Count,
-			Sum: in.Sum, Checks: in.Checks, Why: in.Why})
+			Sum: in.Sum, Checks: in.Checks, Warned: in.Warning, Why: in.Why})
 	}
 	n, sum := r.Count(Uneven)
 	m := r.Money()
 	s.Todo, s.TodoFen, s.LongFen, s.ShortFen, s.AmtFen = n, int64(sum), int64(m.Long), int64(m.Short), int64(m.Amount)
 	n, sum = r.Count(Pended)
 	s.Pended, s.PendFen = n, int64(sum)
-	for p, name := range map[Party]string{MIS: "mis", Bank: "bank", Card: "card"} {
+	for p := MIS; p < parties; p++ {
 		if r.Has[p] {
-			s.Totals[name], s.Bridge[name] = r.Totals[p], r.Bridge(p)
+			s.Totals[p.ID()], s.Bridge[p.ID()] = r.Totals[p], r.Bridge(p)
 		}
 	}
 	return s
+}
+
+// ReadSummary reads the result of a version in its folder.
+func ReadSummary(dir string) (s Summary, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", dir, err)
+	}
+	return s, nil
 }
 
 // version is what a run needs to know of the version before it.
@@ -92,13 +105,9 @@ type version struct {
 }
 
 func readVersion(dir string) (*version, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	s, err := ReadSummary(dir)
 	if err != nil {
 		return nil, err
-	}
-	var s Summary
-	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	v := &version{base: s.Base, sums: map[string]string{}, names: map[string]string{}}
 	for _, in := range s.Inputs {

@@ -48,7 +48,8 @@ type Result struct {
 	Carried []Item // open from earlier days, with nothing new today
 	Closed  []Item // of earlier days, settled by today's files
 	Totals  [parties]Total
-	Agreed  Total // payments that count and about which all agree
+	Apart   [parties]Total // of the journal's: payments that the party has no part in
+	Agreed  Total          // payments that count and about which all agree
 	Preview *Preview
 	Acts    string // what was done about the day by itself so far, in words
 	Has     [parties]bool
@@ -116,11 +117,20 @@ func (r *Result) Codes() map[string]int {
 	return m
 }
 
+// Own is the journal's total of the payments that a party has a part in.
+func (r *Result) Own(p Party) Total {
+	t := r.Totals[Journal]
+	t.Lines -= r.Apart[p].Lines
+	t.Count -= r.Apart[p].Count
+	t.Sum -= r.Apart[p].Sum
+	return t
+}
+
 // Gap returns how far a party's total is from the journal's, and the sum of
 // the items' gaps. The two must be equal: that is the bridge.
 func (r *Result) Gap(p Party) (total, items pay.Amount) {
 	b := r.Bridge(p)
-	return r.Totals[p].Sum - r.Totals[Journal].Sum, b.Sum()
+	return r.Totals[p].Sum - r.Own(p).Sum, b.Sum()
 }
 
 // Bridge is what a party's gap to the journal is made of.
@@ -196,17 +206,17 @@ func (r *Result) conclude() {
 // sane stops a run whose files are of so different a size that a wrong file is
 // likelier than so many differences. Zero-effect journal rows do not count.
 func (r *Result) sane() bool {
-	own := r.Totals[Journal].Count
-	limit := max(20, own/20)
 	for p := MIS; p < parties; p++ {
+		own := r.Own(p).Count
+		limit := max(20, own/20)
 		if d := r.Totals[p].Count - own; r.Has[p] && (d > limit || -d > limit) {
 			r.Verdict, r.Why = Doubtful, fmt.Sprintf("%s 有效笔数 %d 与本机 %d 相差过大,疑似文件有误", p, r.Totals[p].Count, own)
 			return false
 		}
 	}
 	for i := range r.Inputs {
-		if in := &r.Inputs[i]; in.State == Empty && in.Attested == "" && own > 0 {
-			r.Verdict, r.Why = Doubtful, fmt.Sprintf("%s 文件为空而本机有成功 %d 笔, 须对方具名证明当日无账", in.Party, own)
+		if in := &r.Inputs[i]; in.State == Empty && in.Attested == "" && r.Own(in.Party).Count > 0 {
+			r.Verdict, r.Why = Doubtful, fmt.Sprintf("%s 文件为空而本机有成功 %d 笔, 须对方具名证明当日无账", in.Party, r.Own(in.Party).Count)
 			return false
 		}
 	}

@@ -256,7 +256,7 @@ func (x *run) refused(err error) error {
 		if r.Party == Journal {
 			x.res.Verdict, x.res.Why = Broken, "流水文件: "+in.Why
 		}
-		x.res.Items, x.res.Preview, x.res.Totals = nil, nil, [parties]Total{}
+		x.res.Items, x.res.Preview, x.res.Totals, x.res.Apart = nil, nil, [parties]Total{}, [parties]Total{}
 		x.live(slog.LevelError, "QZ132", r.Party.String()+" 拒收 "+in.Why, x.res, "")
 		return nil
 	}
@@ -299,7 +299,7 @@ func (x *run) judge(ctx context.Context) error {
 		return err
 	}
 	res := x.res
-	res.Stats, res.Totals = found.Stats, found.Totals
+	res.Stats, res.Totals, res.Apart = found.Stats, found.Totals, found.Apart
 	j := Judge{Matrix: x.o.Matrix, Has: res.Has, Day: res.Day, Cuts: x.c.Cuts, Window: x.c.Window, Next: x.o.Next, On: on, pool: newPool(x.opened)}
 	if j.Window == 0 {
 		j.Window = defaultWindow

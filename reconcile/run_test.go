@@ -307,3 +307,41 @@ func TestCarriedOver(t *testing.T) {
 		}
 	}
 }
+
+// TestCombined lists the payments of a version: who counts each of them.
+func TestCombined(t *testing.T) {
+	es := append(entries(4), entry(5, pay.Fail))
+	es[1].State = pay.Fail // the bank has it
+	lines := bankLines(4)
+	lines[2].Amount++
+	lines = append(lines[:3], reconcile.Line{Key: "9", Account: "0512000009", Amount: 100, Effect: reconcile.Charged, Link: "pos", Row: 6})
+	r, dir := runner(t, &books{entries: es}, reconcile.Input{Name: "B.txt", State: reconcile.Accepted, Raw: []byte("x"), Lines: lines})
+	if _, err := r.Run(t.Context(), day); err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(dir, "20261120", "B1")
+	var got []string
+	none := func(string) (reconcile.Table, error) { return nil, errors.New("the journal is no file") }
+	if err := reconcile.Combined(filepath.Join(home, "latest"), none, func(p *reconcile.Told) bool {
+		code := ""
+		if p.Item != nil {
+			code = p.Item.Code
+		}
+		got = append(got, p.Sides+" "+p.Line.Key+" "+code)
+		return len(got) < 6
+	}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"JB 000000000001 ", "-B 000000000002 LG-3", "JB* 000000000003 AM-5", "J- 000000000004 SH-2", "-- 000000000005 ", "-B 9 LG-6"}
+	if strings.Join(got, "|") != strings.Join(want, "|") {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	r, dir = runner(t, &books{entries: es}, reconcile.Input{Name: "B.txt"})
+	if _, err := r.Run(t.Context(), day); err != nil {
+		t.Fatal(err)
+	}
+	err := reconcile.Combined(filepath.Join(dir, "20261120", "B1", "latest"), none, func(*reconcile.Told) bool { return true })
+	if !errors.Is(err, reconcile.ErrNoVerdict) {
+		t.Errorf("without a bank's file: %v", err)
+	}
+}

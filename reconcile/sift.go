@@ -49,6 +49,7 @@ type Sift struct {
 	mu      sync.Mutex
 	suspect [parties]map[int64]bool
 	totals  [parties]Total
+	apart   [pairs]Total
 	forced  []int64 // journal lines that always need a look
 	limit   float64 // of unequal buckets, from which on all is joined
 	stats   Stats
@@ -68,12 +69,40 @@ type cell struct{ x, y uint64 }
 type tally struct {
 	_      [128]byte // no two workers' counts in one cache line
 	total  Total
+	apart  [pairs]Total // of total: payments that the other party has no part in
 	cells  [pairs][]cell
+	wait   [pairs][]change // of cells
 	forced []int64
 	aside  [pairs][]ref    // undone lines
 	quiet  [pairs][]uint64 // keys on their way to the sift's
 	loose  []int64         // lines without a key
 	marks  [pairs][]uint64
+}
+
+// change is what one line adds to a cell.
+type change struct{ bucket, x, y uint64 }
+
+// together is how many cells are changed at a time: the processor fetches them
+// side by side, while one alone would have to be waited for.
+const together = 64
+
+// change adds to a cell, later.
+func (t *tally) change(i int, bucket, x, y uint64) {
+	t.wait[i] = append(t.wait[i], change{bucket, x, y})
+	if len(t.wait[i]) == together {
+		t.settle(i)
+	}
+}
+
+// settle makes the changes that wait.
+func (t *tally) settle(i int) {
+	cells := t.cells[i]
+	for _, c := range t.wait[i] {
+		cell := &cells[c.bucket]
+		cell.x += c.x
+		cell.y += c.y
+	}
+	t.wait[i] = t.wait[i][:0]
 }
 
 // ref is a line with its fingerprints.
@@ -86,6 +115,7 @@ type ref struct {
 type Sifted struct {
 	Lines  [parties][]Line
 	Totals [parties]Total
+	Apart  [parties]Total // of the journal's: payments that the party has no part in
 	Stats  Stats
 }
 
@@ -155,9 +185,9 @@ func (s *Sift) scanOf(p Party, want func(int, *Print) bool, row func(int, *Print
 		return err
 	}
 	sc := Scan{Hash: s.Hash, Workers: s.Workers, Links: s.Links, Want: want, Row: row}
-	for i := range s.rules {
-		if p == Journal || p.pair() == i {
-			sc.Rules[i] = s.rules[i]
+	for q := MIS; q < parties; q++ {
+		if p == Journal || p == q {
+			sc.Compare(q, s.rules[q.pair()])
 		}
 	}
 	return s.Tables[p].Scan(&sc)
@@ -170,6 +200,7 @@ func (s *Sift) first(p Party) error {
 		for i := range s.rules {
 			if s.rules[i].On != 0 && (p == Journal || p.pair() == i) {
 				s.sums[w].cells[i] = make([]cell, s.buckets)
+				s.sums[w].wait[i] = make([]change, 0, together)
 				s.sums[w].marks[i] = make([]uint64, s.buckets/64)
 			}
 		}
@@ -192,10 +223,16 @@ func (s *Sift) shift() uint { return uint(64 - bits.TrailingZeros(uint(s.buckets
 func (s *Sift) journal(t *tally, l *Print, shift uint) {
 	t.total.Lines++
 	if l.Effect == Success {
-		t.count(l)
+		t.total.count(l)
 	}
 	for i := range t.cells {
 		if t.cells[i] == nil {
+			continue
+		}
+		if l.Without.Has(Party(i + 1)) {
+			if l.Effect == Success {
+				t.apart[i].count(l)
+			}
 			continue
 		}
 		q := &l.Pair[i]
@@ -203,9 +240,7 @@ func (s *Sift) journal(t *tally, l *Print, shift uint) {
 		case q.Key == 0:
 			t.loose = append(t.loose, l.At)
 		case l.Effect == Success:
-			c := &t.cells[i][q.Key>>shift]
-			c.x += q.X
-			c.y += q.Y
+			t.change(i, q.Key>>shift, q.X, q.Y)
 		case l.Effect == Failed || l.Effect == Reversed:
 			t.hush(&s.quiet[i], i, q.Key)
 		default:
@@ -232,26 +267,24 @@ func (t *tally) other(p Party, l *Print, shift uint) {
 	i := p.pair()
 	q := &l.Pair[i]
 	if l.Effect == effective(p) {
-		t.count(l)
+		t.total.count(l)
 	}
 	switch {
 	case q.Key == 0:
 		t.loose = append(t.loose, l.At)
 	case l.Effect == effective(p):
-		c := &t.cells[i][q.Key>>shift]
-		c.x -= q.X
-		c.y -= q.Y
+		t.change(i, q.Key>>shift, -q.X, -q.Y)
 	default:
 		t.aside[i] = append(t.aside[i], ref{q.Key, q.X, q.Y, l.At})
 	}
 }
 
-func (t *tally) count(l *Print) {
-	t.total.Count++
+func (t *Total) count(l *Print) {
+	t.Count++
 	if l.Out {
-		t.total.Sum -= l.Amount
+		t.Sum -= l.Amount
 	} else {
-		t.total.Sum += l.Amount
+		t.Sum += l.Amount
 	}
 }
 
@@ -260,6 +293,9 @@ func (s *Sift) merge(p Party) {
 	for w := range s.sums {
 		t := &s.sums[w]
 		s.totals[p].add(t.total)
+		for i := range t.apart {
+			s.apart[i].add(t.apart[i])
+		}
 		for _, at := range t.loose {
 			s.suspect[p][at] = true
 		}
@@ -268,6 +304,7 @@ func (s *Sift) merge(p Party) {
 			if t.cells[i] == nil {
 				continue
 			}
+			t.settle(i)
 			j := s.joint(i)
 			s.quiet[i].add(t.quiet[i])
 			for b, c := range t.cells[i] {

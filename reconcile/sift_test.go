@@ -237,20 +237,3 @@ func TestHasher(t *testing.T) {
 		}
 	}
 }
-
-// TestChildrenAreNoLines: a 撤销, 退货 or repair has no line of its own; what it
-// did stands under the payment that it acted on.
-func TestChildrenAreNoLines(t *testing.T) {
-	c := &Channel{Links: []string{"pos"}}
-	orig := pay.ID{Day: 20261124, Row: 7}
-	for _, x := range []struct {
-		op   pay.Op
-		of   pay.ID
-		want bool
-	}{{pay.Pay, pay.ID{}, true}, {pay.Pay, orig, false}, {pay.Cancel, orig, false}, {pay.Refund, orig, false}} {
-		e := &pay.Entry{Req: &pay.Request{Op: x.op, Via: &pay.Via{Link: "pos"}}, Original: x.of}
-		if got := c.has(e); got != x.want {
-			t.Errorf("%s of %v: %v", x.op, x.of, got)
-		}
-	}
-}

@@ -11,13 +11,35 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"qianzhi/gateway/pay"
 )
 
 // spoolHead begins a closed day's lines as a file: what the journal tells, in
-// the columns of the statement specification journal-lines.
+// the columns of the statement specification journal-lines. Behind the letter of
+// the effect stand those of the parties that have no part in the payment.
 const spoolHead = "row|serial|key|account|terminal|fen|direction|effect|link|time\n"
+
+// Its columns.
+const (
+	spoolRow = iota
+	spoolSerial
+	spoolKey
+	spoolAccount
+	spoolTerminal
+	spoolFen
+	spoolOut
+	spoolEffect
+	spoolLink
+	spoolTime
+	spoolCols
+)
+
+var (
+	errColumns = fmt.Errorf("want %d columns", spoolCols)
+	errNoEnd   = errors.New("the last line has no end")
+)
 
 // spool is a journal's day as a file: written once, then a table.
 type spool struct {
@@ -29,7 +51,6 @@ type spool struct {
 }
 
 var escapes = strings.NewReplacer(`\`, `\\`, "|", `\p`, "\n", `\n`, "\r", `\r`)
-var unescapes = strings.NewReplacer(`\\`, `\`, `\p`, "|", `\n`, "\n", `\r`, "\r")
 
 // newSpool writes the lines that fill yields.
 func newSpool(name string, day pay.Day, fill func(yield func(*Line) bool) error) (*spool, error) {
@@ -62,12 +83,41 @@ func appendSpool(b []byte, l *Line) []byte {
 		b = append(append(b, '|'), escapes.Replace(v)...)
 	}
 	b = strconv.AppendInt(append(b, '|'), int64(l.Amount), 10)
-	b = append(b, '|', '+', '|', byte(l.Effect), '|')
+	way := byte('+')
 	if l.Out {
-		b[len(b)-4] = '-'
+		way = '-'
 	}
-	b = append(append(b, escapes.Replace(l.Link)...), '|')
+	b = append(b, '|', way, '|', byte(l.Effect))
+	for p := MIS; p < parties; p++ {
+		if l.Without.Has(p) {
+			b = append(b, p.letter())
+		}
+	}
+	b = append(append(append(b, '|'), escapes.Replace(l.Link)...), '|')
 	return append(append(b, l.Time...), '\n')
+}
+
+// openSpool opens the lines that an earlier run kept.
+func openSpool(name string, day pay.Day) (*spool, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &spool{f: f, day: day, size: st.Size()}, nil
+}
+
+// OpenJournal opens a day's lines as a run keeps them among its inputs
+// (journal.txt). The table is an io.Closer.
+func OpenJournal(name string, day pay.Day) (Table, error) {
+	s, err := openSpool(name, day)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close closes the file.
@@ -78,37 +128,140 @@ func (s *spool) Declares() Fields {
 	return HasSerial | HasKey | HasAccount | HasTerminal | HasDay | HasDirection | HasLink | HasTime
 }
 
+// spoolBlock is what a worker reads at a time, more than any line has.
+const spoolBlock = 1 << 20
+
 // Scan implements Table.
 func (s *spool) Scan(sc *Scan) error {
-	r := bufio.NewReaderSize(io.NewSectionReader(s.f, 0, s.size), 256<<10)
-	at := int64(0)
-	var p Print
-	for {
-		row, err := r.ReadSlice('\n')
-		if err == io.EOF && len(row) == 0 {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("journal lines at byte %d: %w", at, err)
-		}
-		if at > 0 {
-			l, err := s.parse(row, at)
-			if err != nil {
-				return err
+	from := NewBlocks(s.f, int64(len(spoolHead)), s.size, 0)
+	var wg sync.WaitGroup
+	for w := range max(1, sc.Workers) {
+		wg.Go(func() {
+			r := spoolReader{s: s, scan: sc, worker: w}
+			if err := r.blocks(from); err != nil {
+				from.Fail(err)
 			}
-			if sc.Keys(&p, l.Serial, l.Key) && (sc.Want == nil || sc.Want(0, &p)) {
-				p.Amount, p.Effect, p.Out, p.At = l.Amount, l.Effect, l.Out, at
-				sc.rest(&p, &l)
-				sc.Row(0, &p)
-			}
-		}
-		at += int64(len(row))
+		})
 	}
+	wg.Wait()
+	return from.Err()
+}
+
+// spoolReader reads the lines of one worker.
+type spoolReader struct {
+	s      *spool
+	scan   *Scan
+	worker int
+	print  Print
+	cols   [spoolCols][]byte
+	clear  [spoolCols][]byte // of columns with escapes
+}
+
+func (r *spoolReader) blocks(from *Blocks) error {
+	buf := make([]byte, min(spoolBlock, r.s.size))
+	for {
+		b, at, err := from.Next(buf)
+		if err != nil || len(b) == 0 {
+			return wrapAt(at, err)
+		}
+		for len(b) > 0 {
+			n := bytes.IndexByte(b, '\n') + 1
+			if n == 0 {
+				return wrapAt(at, errNoEnd)
+			}
+			if err := r.line(b[:n-1], at); err != nil {
+				return wrapAt(at, err)
+			}
+			b, at = b[n:], at+int64(n)
+		}
+	}
+}
+
+// line prints one line.
+func (r *spoolReader) line(row []byte, at int64) error {
+	if err := r.split(row); err != nil {
+		return err
+	}
+	p, c := &r.print, &r.cols
+	if !r.scan.KeyBytes(p, c[spoolSerial], c[spoolKey]) || r.scan.Want != nil && !r.scan.Want(r.worker, p) {
+		return nil
+	}
+	amount, err := pay.ParseFen(string(c[spoolFen]))
+	if err != nil {
+		return err
+	}
+	p.Amount, p.Effect, p.Out, p.At = amount, Effect(c[spoolEffect][0]), c[spoolOut][0] == '-', at
+	p.Without = withoutOf(c[spoolEffect][1:])
+	r.scan.Compared(p, c[spoolAccount], c[spoolTerminal], c[spoolLink], r.s.day)
+	r.scan.Row(r.worker, p)
+	return nil
+}
+
+// split cuts a line into its columns, as they were before they were escaped.
+func (r *spoolReader) split(row []byte) error {
+	escaped := bytes.IndexByte(row, '\\') >= 0
+	for i := range r.cols {
+		n := bytes.IndexByte(row, '|')
+		if last := i == spoolCols-1; (n < 0) != last {
+			return errColumns
+		} else if last {
+			n = len(row)
+		}
+		r.cols[i] = row[:n]
+		if escaped {
+			r.clear[i] = unescape(r.clear[i][:0], row[:n])
+			r.cols[i] = r.clear[i]
+		}
+		row = row[min(n+1, len(row)):]
+	}
+	if len(r.cols[spoolOut]) != 1 || len(r.cols[spoolEffect]) == 0 {
+		return errColumns
+	}
+	return nil
+}
+
+// withoutOf reads the letters of parties.
+func withoutOf(letters []byte) (w Without) {
+	for _, c := range letters {
+		for p := MIS; p < parties; p++ {
+			if p.letter() == c {
+				w |= 1 << p
+			}
+		}
+	}
+	return w
+}
+
+// unescape takes escapes back.
+func unescape(dst, b []byte) []byte {
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if c == '\\' && i+1 < len(b) {
+			i++
+			switch c = b[i]; c {
+			case 'p':
+				c = '|'
+			case 'n':
+				c = '\n'
+			case 'r':
+				c = '\r'
+			}
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+func wrapAt(at int64, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("journal lines at byte %d: %w", at, err)
 }
 
 // each yields the lines until yield has had enough.
 func (s *spool) each(yield func(*Line) bool) error {
-	r := bufio.NewReader(s.f)
+	r := bufio.NewReader(io.NewSectionReader(s.f, 0, s.size))
 	for at, first := int64(0), true; ; first = false {
 		row, err := r.ReadBytes('\n')
 		if err == io.EOF && len(row) == 0 {
@@ -138,21 +291,15 @@ func (s *spool) Line(at int64) (Line, error) {
 }
 
 func (s *spool) parse(row []byte, at int64) (l Line, err error) {
-	cols := bytes.Split(bytes.TrimSuffix(row, []byte{'\n'}), []byte{'|'})
-	if len(cols) != 10 || len(cols[6]) != 1 || len(cols[7]) != 1 {
-		return l, fmt.Errorf("journal lines at byte %d: want 10 columns", at)
+	var r spoolReader
+	if err := r.split(bytes.TrimSuffix(row, []byte{'\n'})); err != nil {
+		return l, wrapAt(at, err)
 	}
-	text := func(i int) string {
-		if bytes.IndexByte(cols[i], '\\') >= 0 {
-			return unescapes.Replace(string(cols[i]))
-		}
-		return string(cols[i])
+	c := &r.cols
+	l = Line{Serial: string(c[spoolSerial]), Key: string(c[spoolKey]), Account: string(c[spoolAccount]), Terminal: string(c[spoolTerminal]),
+		Out: c[spoolOut][0] == '-', Effect: Effect(c[spoolEffect][0]), Without: withoutOf(c[spoolEffect][1:]), Link: string(c[spoolLink]), Time: string(c[spoolTime]), Day: s.day, At: at}
+	if l.Row, err = strconv.Atoi(string(c[spoolRow])); err == nil {
+		l.Amount, err = pay.ParseFen(string(c[spoolFen]))
 	}
-	l = Line{Serial: text(1), Key: text(2), Account: text(3), Terminal: text(4), Out: cols[6][0] == '-', Effect: Effect(cols[7][0]),
-		Link: text(8), Time: text(9), Day: s.day, At: at}
-	if l.Row, err = strconv.Atoi(string(cols[0])); err != nil {
-		return l, fmt.Errorf("journal lines at byte %d: row: %w", at, err)
-	}
-	l.Amount, err = pay.ParseFen(string(cols[5]))
-	return l, err
+	return l, wrapAt(at, err)
 }

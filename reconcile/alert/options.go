@@ -60,7 +60,8 @@ func (o *Options) Check() error {
 	return nil
 }
 
-func known(events []Event) error {
+// Known reports the first event that is none.
+func Known(events []Event) error {
 	for _, e := range events {
 		if !slices.Contains([]Event{FileRejected, RunFinished, VerdictChanged, Signed, Overdue, Alarm}, e) {
 			return fmt.Errorf("events: unknown event %q", e)
@@ -77,7 +78,7 @@ func (o *WebhookOptions) check() error {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return errors.New("url: want http or https and a host") // the text may hold a secret
 	}
-	return known(o.Events)
+	return Known(o.Events)
 }
 
 func (o *MailOptions) check() error {
@@ -98,7 +99,7 @@ func (o *MailOptions) check() error {
 			return fmt.Errorf("from: %q is no plain address", a)
 		}
 	}
-	return known(o.Events)
+	return Known(o.Events)
 }
 
 // Resolve makes the names of files absolute.

@@ -137,18 +137,21 @@ func dash(d pay.Day) string {
 
 func totals(r *reconcile.Result, line func(string, ...any)) {
 	line("一 总账 %s%s%s", pad("", 12), right("笔数", 14), right("金额(元)", 20)+right("与流水差", 18))
-	own := r.Totals[reconcile.Journal]
 	for p := reconcile.Journal; p <= reconcile.Card; p++ {
 		if p != reconcile.Journal && !r.Has[p] {
 			continue
 		}
 		t, gap := r.Totals[p], "--"
 		if p != reconcile.Journal {
-			gap = (t.Sum - own.Sum).Yuan()
+			gap = (t.Sum - r.Own(p).Sum).Yuan()
 		}
 		name := [...]string{"本机流水(成功)", "营销MIS(净销账)", "银行(净扣款)", "卡表(净售电)"}[p]
 		if p != reconcile.Journal && t.Lines == 0 && !settled(r) {
 			continue
+		}
+		if a := r.Apart[p]; a.Count > 0 {
+			own := r.Own(p)
+			line("   %s%s%s%s", pad("流水中涉"+p.String(), 17), right(group(fmt.Sprint(own.Count)), 14), right(group(own.Sum.Yuan()), 20), right("--", 18))
 		}
 		line("   %s%s%s%s", pad(name, 17), right(group(fmt.Sprint(t.Count)), 14), right(group(t.Sum.Yuan()), 20), right(group(gap), 18))
 	}
@@ -197,20 +200,23 @@ func sources(r *reconcile.Result, line func(string, ...any)) {
 	line("二 文件")
 	for i := range r.Inputs {
 		in := &r.Inputs[i]
-		line("   %s%s%s  %s", pad(in.Party.String(), 10), pad(filepath.Base(in.Name), 30), right(fmt.Sprintf("%d行", in.Count), 10), in.State.String()+" "+in.Checks+words(in.Warning))
-		if in.Why != "" {
-			for _, part := range wrap("     "+in.Why, columns) {
+		line("   %s%s%s  %s", pad(in.Party.String(), 10), pad(filepath.Base(in.Name), 30), right(fmt.Sprintf("%d行", in.Count), 10), in.State.String()+" "+in.Checks)
+		for _, more := range []string{in.Why, warned(in.Warning)} {
+			if more == "" {
+				continue
+			}
+			for _, part := range wrap("     "+more, columns) {
 				line("%s", part)
 			}
 		}
 	}
 }
 
-func words(warning string) string {
+func warned(warning string) string {
 	if warning == "" {
 		return ""
 	}
-	return " (警告: " + warning + ")"
+	return "警告: " + warning
 }
 
 func section(items []reconcile.Item, line func(string, ...any), title string, g reconcile.Grade) {

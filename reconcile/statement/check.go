@@ -2,7 +2,6 @@ package statement
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -19,40 +18,86 @@ func (w *worker) characters(l *layout, row []byte) *misfit {
 		}
 		return nil
 	}
-	var touched uint64 // columns with bytes other than plain characters
-	n := 0
-	for ; n+8 <= l.width; n += 8 {
-		if !plainWord(binary.LittleEndian.Uint64(row[n:])) {
-			touched |= l.words[n/8]
+	plain := l.plainWords(row)
+	for _, i := range l.raw {
+		if plain && l.cols[i].inPayment() {
+			continue
 		}
-	}
-	if n < l.width {
-		touched |= l.words[n/8]
-	}
-	for ; touched != 0; touched &= touched - 1 {
-		from := bits.TrailingZeros64(touched)
-		to := from + 1
-		if from == 63 {
-			to = len(l.raw)
-		}
-		for _, i := range l.raw[from:to] {
-			c := w.cells[i]
-			if at := badChar(w.t.set, row[c[0]:c[1]]); at >= 0 {
-				return &misfit{at: int64(c[0]) + int64(at), field: l.cols[i].Name, want: strings.ToUpper(w.t.set.String()), got: "other bytes"}
-			}
+		c := w.cells[i]
+		if at := badChar(w.t.set, row[c[0]:c[1]]); at >= 0 {
+			return &misfit{at: int64(c[0]) + int64(at), field: l.cols[i].Name, want: strings.ToUpper(w.t.set.String()), got: "other bytes"}
 		}
 	}
 	return nil
 }
 
-// plainWord reports whether eight bytes are all from 20 to 7E. A tab is none
-// of them, and is looked at more closely.
-func plainWord(v uint64) bool {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	control := (v - ones*0x20) &^ v
-	del := v ^ ones*0x7F
-	del = (del - ones) &^ del
-	return (v|control|del)&tops == 0
+// word is eight bytes of a fixed line that are looked at together; mask has the
+// top bits of those that matter.
+type word struct {
+	at   int
+	mask uint64
+}
+
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// inPayment reports whether a text column is part of a payment, and so is
+// mostly plain: digits and letters.
+func (c *column) inPayment() bool {
+	return c.part > 0 || c.use != useNone && c.use != useHost
+}
+
+// cover lays words over the text columns that are part of a payment.
+func (l *layout) cover() {
+	if l.width < 8 {
+		return
+	}
+	need := make([]bool, l.width)
+	for _, i := range l.raw {
+		if c := &l.cols[i]; c.inPayment() {
+			for at := c.at; at < c.at+c.Width; at++ {
+				need[at] = true
+			}
+		}
+	}
+	for at := 0; at < l.width; {
+		if !need[at] {
+			at++
+			continue
+		}
+		w := word{at: min(at, l.width-8)}
+		for i := range 8 {
+			if need[w.at+i] {
+				w.mask |= 0x80 << (8 * i)
+			}
+		}
+		l.plain = append(l.plain, w)
+		at = w.at + 8
+	}
+}
+
+// plainWords reports whether the text columns that are part of a payment are
+// all bytes from 20 to 7E. It may report false of a line that is.
+func (l *layout) plainWords(row []byte) bool {
+	odd := uint64(0)
+	for _, w := range l.plain {
+		v := binary.LittleEndian.Uint64(row[w.at:])
+		odd |= unplain(v) & w.mask
+	}
+	return odd == 0 && len(l.plain) > 0
+}
+
+// unplain has the top bits of those of eight bytes that are not from 20 to 7E,
+// and maybe of some behind them. A tab is none of them, and is looked at more
+// closely.
+func unplain(v uint64) uint64 { return (v | (v - ones*0x20) | (v + ones)) & tops }
+
+func plainWord(v uint64) bool { return unplain(v) == 0 }
+
+// hanzi reports whether eight bytes are all from A1 to FE: four characters of
+// GB 2312.
+func hanzi(v uint64) bool {
+	low := v &^ tops
+	return v&(low+ones*0x5F)&^(low+ones)&tops == tops
 }
 
 // kinds of bytes in GBK and GB18030.
@@ -114,7 +159,9 @@ func badChar(set text.Charset, b []byte) int {
 		k := gbBytes[b[i]]
 		switch {
 		case k&leadByte != 0 && i+1 < len(b) && gbBytes[b[i+1]]&trailByte != 0:
-			i += 2
+			if i += 2; i+8 <= len(b) && hanzi(binary.LittleEndian.Uint64(b[i:])) {
+				i += 8
+			}
 		case k&(badByte|leadByte) == 0:
 			if i++; i+8 <= len(b) && plainWord(binary.LittleEndian.Uint64(b[i:])) {
 				i += 8
@@ -144,7 +191,7 @@ func (w *worker) rest(l *layout, row []byte) *misfit {
 		case c.Const != "" && string(w.text(1, v)) != c.Const:
 			return w.wrong(c, i, strconv.Quote(c.Const), "other text")
 		case c.use == useTime && len(v) > 0:
-			if _, ok := readTime(v); !ok {
+			if _, ok := w.clockOf(c, v); !ok {
 				return w.wrong(c, i, "a time", "other text")
 			}
 		case c.Type == kindDigits && c.Total == nil && !digits(v):
@@ -230,19 +277,19 @@ type claimed struct {
 // read reads the values that a header or trailer claims, and checks its day.
 func (w *worker) read(r *rec, row []byte, at int64, line int) (*claimed, error) {
 	if m := w.split(r.l, row); m != nil {
-		m.field = first(m.field, r.role)
+		m.field = first(m.field, r.Role)
 		return nil, w.at(m, at, line)
 	}
 	if m := w.characters(r.l, row); m != nil {
 		return nil, w.at(m, at, line)
 	}
-	c := &claimed{l: r.l, at: at, line: line, level: r.level}
+	c := &claimed{l: r.l, at: at, line: line, level: r.Level}
 	for i := range r.l.cols {
 		col := &r.l.cols[i]
 		v := w.value(col, row, i)
 		switch {
-		case col.Name == colDay && col.Total == nil && r.level == 1:
-			if d, err := readDate(col.Format, v, w.t.day); err != nil || d != w.t.day {
+		case col.Name == colDay && col.Total == nil && r.Level == 1:
+			if m, ok := col.form.read(w.text(1, v), w.t.day); !ok || m.day != w.t.day {
 				return nil, w.at(w.wrong(col, i, w.t.day.String(), strconv.Quote(string(w.text(1, v)))), at, line)
 			}
 		case col.Const != "" && string(w.text(1, v)) != col.Const:

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"qianzhi/gateway/pay"
+	"qianzhi/protocol/text"
 	"qianzhi/reconcile"
 )
 
@@ -49,7 +50,8 @@ type column struct {
 	orig   int // of a void's original's key, from 1; 0: none
 	at     int // byte in a fixed line
 	pad    byte
-	strip  []byte
+	strip  [][]byte // as it may be encoded
+	form   *form    // of a date; of a time where it is given
 	right  bool
 	simple bool  // without padding it is the value
 	accs   []int // hash totals that add it up
@@ -57,17 +59,18 @@ type column struct {
 
 // layout is one kind of line.
 type layout struct {
-	cols     []column
-	width    int // of a fixed line
-	optional int // index of the column that may be missing, -1: none
-	claims   []claim
-	raw      []int            // text columns whose characters are checked
-	words    []uint64         // of a fixed line: which of raw lie in its eight-byte words
-	hashed   []int            // columns that hash totals add up
-	static   [][2]int32       // columns of a fixed line
-	used     []int            // columns that are part of a payment
-	by       [useHost + 1]int // column of a use, from 1
-	checked  []int            // columns with more to be said of them
+	cols      []column
+	width     int // of a fixed line
+	optional  int // index of the column that may be missing, -1: none
+	delimiter []byte
+	claims    []claim
+	raw       []int            // text columns whose characters are checked
+	plain     []word           // of a fixed line: over the text columns that are part of a payment
+	hashed    []int            // columns that hash totals add up
+	static    [][2]int32       // columns of a fixed line
+	used      []int            // columns that are part of a payment
+	by        [useHost + 1]int // column of a use, from 1
+	checked   []int            // columns with more to be said of them
 }
 
 // claim is a column that claims a total.
@@ -82,11 +85,9 @@ type acc struct {
 
 // rec is a kind of line and how it is told.
 type rec struct {
-	role   string
-	level  int
-	at     int // from 1: of the first lines; from -1: of the last
-	prefix []byte
-	length int
+	Rec
+	at     int      // from 1: of the first lines; from -1: of the last
+	prefix [][]byte // as it may be encoded
 	l      *layout
 }
 
@@ -119,10 +120,10 @@ func compile(s *Spec) (*program, error) {
 			p.heads = max(p.heads, r.at)
 		case r.at < 0:
 			p.tails = max(p.tails, -r.at)
-		case r.role != "line" || len(r.prefix) > 0 || r.length > 0:
+		case r.Role != "line" || len(r.prefix) > 0 || r.Length > 0:
 			p.free = true
 		}
-		if r.role == "line" {
+		if r.Role == "line" {
 			p.line = r.l
 		}
 	}
@@ -140,7 +141,11 @@ func (p *program) records() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.Role, err)
 		}
-		p.recs = append(p.recs, rec{role: r.Role, level: r.Level, at: at, prefix: []byte(r.Prefix), length: r.Length, l: l})
+		prefix, err := p.encoded(r.Prefix)
+		if err != nil {
+			return fmt.Errorf("%s: prefix: %w", r.Role, err)
+		}
+		p.recs = append(p.recs, rec{Rec: r, at: at, prefix: prefix, l: l})
 		return nil
 	}
 	n := 0
@@ -152,7 +157,7 @@ func (p *program) records() error {
 	}
 	for range s.Columns {
 		n++
-		p.recs = append(p.recs, rec{role: "skip", at: n})
+		p.recs = append(p.recs, rec{Rec: Rec{Role: "skip"}, at: n})
 	}
 	if len(s.Trailer) > 0 {
 		if err := add(Rec{Role: "trailer", Level: 1, Fields: s.Trailer}, -1); err != nil {
@@ -192,7 +197,7 @@ func position(r Rec) (int, error) {
 }
 
 func (p *program) layout(fields []Field, role string) (*layout, error) {
-	l := &layout{optional: -1, cols: make([]column, len(fields))}
+	l := &layout{optional: -1, delimiter: []byte(p.s.Delimiter), cols: make([]column, len(fields))}
 	seen := map[string]bool{}
 	for i, f := range fields {
 		c := &l.cols[i]
@@ -230,18 +235,8 @@ func (p *program) layout(fields []Field, role string) (*layout, error) {
 			l.checked = append(l.checked, i)
 		}
 	}
-	l.grid()
+	l.cover()
 	return l, nil
-}
-
-// grid notes in which eight-byte words of a fixed line the text columns lie.
-func (l *layout) grid() {
-	l.words = make([]uint64, (l.width+7)/8)
-	for n, i := range l.raw {
-		for at := l.cols[i].at; at < l.cols[i].at+l.cols[i].Width; at++ {
-			l.words[at/8] |= 1 << min(n, 63)
-		}
-	}
 }
 
 func power10(digits int) int64 {
@@ -253,7 +248,7 @@ func power10(digits int) int64 {
 }
 
 // column checks a field and fills in what its name implies.
-func (p *program) column(c *column, role string, seen map[string]bool) error {
+func (p *program) column(c *column, role string, seen map[string]bool) (err error) {
 	_, business := pay.ParseField(c.Name)
 	named := business || uses[c.Name] != 0
 	switch {
@@ -288,16 +283,22 @@ func (p *program) column(c *column, role string, seen map[string]bool) error {
 	if !among(c.Unit, " fen yuan li") || !among(c.Align, " left right") || len(c.Pad) > 1 || c.Width < 0 {
 		return fmt.Errorf("%s: unit, align, pad or width cannot be", c.Name)
 	}
+	if c.Thousands != "" && (c.Type != kindAmount || !among(c.Thousands, ", '")) {
+		return fmt.Errorf("%s: thousands: of an amount, want , or '", c.Name)
+	}
 	if c.Unit == "" {
 		c.Unit = p.s.Amount
 	}
 	if c.Pad == "" {
 		c.Pad = " "
 	}
-	c.pad, c.strip = c.Pad[0], []byte(c.Strip)
+	c.pad = c.Pad[0]
+	if c.strip, err = p.encoded(c.Strip); err != nil {
+		return fmt.Errorf("%s: strip: %w", c.Name, err)
+	}
 	c.right = c.Align == "right" || c.Align == "" && c.Type == kindAmount
-	c.simple = !p.s.Quoted && c.Strip == "" && !c.Zeros && (c.pad == ' ' || c.pad == '0' && c.Type == kindAmount && c.right && c.Width <= 15)
-	return formatFits(c)
+	c.simple = !p.s.Quoted && c.Strip == "" && c.Thousands == "" && !c.Zeros && (c.pad == ' ' || c.pad == '0' && c.Type == kindAmount && c.right && c.Width <= 15)
+	return c.formed()
 }
 
 func (c *column) implied() string {
@@ -341,8 +342,7 @@ func (p *program) check() error {
 	for i := range p.line.cols {
 		has[p.line.cols[i].Name] = i + 1
 	}
-	need := append([]string{colAccount, colAmount}, p.s.Key...)
-	for _, f := range need {
+	for _, f := range append([]string{colAmount}, p.s.Key...) {
 		if has[f] == 0 {
 			return fmt.Errorf("fields: %q is needed", f)
 		}
@@ -353,6 +353,8 @@ func (p *program) check() error {
 		}
 	}
 	switch {
+	case has[colReference] == 0 && !p.hasKey && has[colAccount] == 0:
+		return errors.New("fields: by nothing would a line be known: want reference, a key or account")
 	case has[colStatus] > 0 && len(p.s.Status) == 0:
 		return errors.New("status: the values of the column are missing")
 	case has[colDirection] > 0 && len(p.s.Direction) == 0:
@@ -410,14 +412,42 @@ type wired struct {
 	word   string
 }
 
-func (p *program) wires(party reconcile.Party) (status, direction []wired) {
+// wires are in the encoding of a file.
+func (p *program) wires(party reconcile.Party, set text.Charset) (status, direction []wired, err error) {
 	for _, st := range p.s.Status {
-		status = append(status, wired{wire: []byte(st.Wire), effect: effectFor(st.Effect, party), word: st.Effect})
+		b, e := set.Append(nil, []byte(st.Wire))
+		err = errors.Join(err, e)
+		status = append(status, wired{wire: b, effect: effectFor(st.Effect, party), word: st.Effect})
 	}
 	for _, st := range p.s.Direction {
-		direction = append(direction, wired{wire: []byte(st.Wire), out: st.Effect != "in", word: st.Effect})
+		b, e := set.Append(nil, []byte(st.Wire))
+		err = errors.Join(err, e)
+		direction = append(direction, wired{wire: b, out: st.Effect != "in", word: st.Effect})
 	}
-	return status, direction
+	return status, direction, err
+}
+
+// encoded is a text of the specification as it may stand in a file: in either
+// encoding where the file's is found out.
+func (p *program) encoded(s string) ([][]byte, error) {
+	if s == "" {
+		return nil, nil
+	}
+	sets := []text.Charset{p.s.set}
+	if p.s.Encoding == "auto" {
+		sets = append(sets, text.GB18030)
+	}
+	var out [][]byte
+	for _, set := range sets {
+		b, err := set.Append(nil, []byte(s))
+		if err != nil {
+			return nil, fmt.Errorf("%q cannot be written in %s", s, set)
+		}
+		if len(out) == 0 || !bytes.Equal(out[0], b) {
+			out = append(out, b)
+		}
+	}
+	return out, nil
 }
 
 func findWire(list []wired, v []byte) *wired {

@@ -9,80 +9,6 @@ import (
 	"qianzhi/gateway/pay"
 )
 
-// dateForms are the ways to write a date, the first by default. A form without
-// a year is of the business day's.
-var dateForms = []string{"YYYYMMDD", "YYMMDD", "MMDD", "YYYY-MM-DD", "YYYY/MM/DD"}
-
-// timeForms are the ways to write a time. A form with a date in front has the
-// time at its end.
-var timeForms = []string{"HHMMSS", "HH:MM:SS", "HHMM", "YYYYMMDDHHMMSS", "YYYY-MM-DD HH:MM:SS"}
-
-func formatFits(c *column) error {
-	switch {
-	case c.Type == kindDate && c.Format == "":
-		c.Format = dateForms[0]
-	case c.Type == kindTime && c.Format == "":
-		return nil // either with colons or without
-	case c.Type != kindDate && c.Type != kindTime && c.Format != "":
-		return fmt.Errorf("%s: format: only of a date or time", c.Name)
-	}
-	forms := dateForms
-	if c.Type == kindTime {
-		forms = timeForms
-	}
-	if c.Type != kindDate && c.Type != kindTime {
-		return nil
-	}
-	for _, f := range forms {
-		if f == c.Format {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s: format: want one of %s, got %q", c.Name, strings.Join(forms, ", "), c.Format)
-}
-
-var errDate = errors.New("not a date")
-
-// readDate reads a date of the column's form.
-func readDate(form string, v []byte, day pay.Day) (pay.Day, error) {
-	if len(v) != len(form) {
-		return 0, errDate
-	}
-	year := day.String()[:4]
-	full := make([]byte, 0, 8)
-	switch form {
-	case "MMDD":
-		full = append(append(full, year...), v...)
-		d, err := pay.ParseDay(string(full))
-		// Around the turn of the year the file's other lines are of the other year.
-		if err == nil && d > day.Add(180) {
-			return pay.ParseDay(fmt.Sprintf("%04d%s", int(day)/10000-1, v))
-		}
-		if err == nil && d < day.Add(-180) {
-			return pay.ParseDay(fmt.Sprintf("%04d%s", int(day)/10000+1, v))
-		}
-		return d, err
-	case "YYMMDD":
-		full = append(append(full, year[:2]...), v...)
-	default:
-		for i, f := range []byte(form) {
-			switch {
-			case f >= 'A' && f <= 'Z':
-				full = append(full, v[i])
-			case v[i] != f:
-				return 0, errDate
-			}
-		}
-	}
-	return pay.ParseDay(string(full))
-}
-
-// writeDate is readDate's other side.
-func writeDate(form string, day pay.Day) string {
-	s := day.String()
-	return strings.NewReplacer("YYYY", s[:4], "YY", s[2:4], "MM", s[4:6], "DD", s[6:]).Replace(form)
-}
-
 // readTime returns HH:MM:SS, or false when the value is no time.
 func readTime(v []byte) (t [8]byte, ok bool) {
 	if len(v) > 8 { // a date in front
@@ -117,18 +43,11 @@ func number6(v []byte) bool {
 	return hour && v[2]-'0' < 6 && v[3]-'0' < 10 && v[4]-'0' < 6 && v[5]-'0' < 10
 }
 
-// writeTime writes HH:MM:SS in the column's form.
-func writeTime(form, v string) string {
-	if form == "" || len(v) != 8 {
-		return v
-	}
-	return strings.NewReplacer("HH", v[:2], "MM", v[3:5], "SS", v[6:]).Replace(form)
-}
-
 // pattern is a file name with the day in it: {day}, or {day:FORM} in another
 // form, and * for what cannot be known.
 type pattern struct {
-	before, form, after string
+	before, after string
+	form          *form
 }
 
 func newPattern(name string) (*pattern, error) {
@@ -137,25 +56,24 @@ func newPattern(name string) (*pattern, error) {
 	if i < 0 || j < 0 || strings.Contains(name, "/") {
 		return nil, errors.New("must contain {day}, and no folder")
 	}
-	p := &pattern{before: name[:i], form: dateForms[0], after: name[i+j+1:]}
-	if in := name[i+4 : i+j]; in != "" {
-		p.form = strings.TrimPrefix(in, ":")
-		found := false
-		for _, f := range dateForms {
-			found = found || f == p.form
-		}
-		if !found || p.form == in {
-			return nil, fmt.Errorf("{day:…}: want one of %s", strings.Join(dateForms, ", "))
-		}
+	in := strings.TrimPrefix(name[i+4:i+j], ":")
+	if in == "" {
+		in = "YYYYMMDD"
+	} else if name[i+4] != ':' {
+		return nil, errors.New("want {day} or {day:FORM}")
 	}
-	return p, nil
+	f, err := newForm(in)
+	if err != nil || !f.date() || f.clock() || !f.fixed() {
+		return nil, fmt.Errorf("{day:%s}: want a date such as YYYYMMDD, YYMMDD, MMDD or YYYY-MM-DD", in)
+	}
+	return &pattern{before: name[:i], form: f, after: name[i+j+1:]}, nil
 }
 
 // File returns the file's name for a day; where the name has a *, the pattern
 // of its name.
 func (s *Spec) File(day pay.Day) string {
 	p := s.pattern
-	return p.before + writeDate(p.form, day) + p.after
+	return p.before + p.form.write(day, "") + p.after
 }
 
 // Find returns the day's files in a folder, in the order of their names.
@@ -166,17 +84,15 @@ func (s *Spec) Find(dir string, day pay.Day) ([]string, error) {
 // DayOf reads the day out of a file's name.
 func (s *Spec) DayOf(name string, near pay.Day) (pay.Day, bool) {
 	p, base := s.pattern, filepath.Base(name)
-	for i := range len(base) {
-		if i+len(p.form) > len(base) {
-			break
-		}
+	width := len(p.form.write(near, ""))
+	for i := range max(0, len(base)-width+1) {
 		head, err := filepath.Match(p.before, base[:i])
-		tail, err2 := filepath.Match(p.after, base[i+len(p.form):])
+		tail, err2 := filepath.Match(p.after, base[i+width:])
 		if err != nil || err2 != nil || !head || !tail {
 			continue
 		}
-		if d, err := readDate(p.form, []byte(base[i:i+len(p.form)]), near); err == nil {
-			return d, true
+		if m, ok := p.form.read([]byte(base[i:i+width]), near); ok {
+			return m.day, true
 		}
 	}
 	return 0, false

@@ -31,7 +31,7 @@ func (s *Spec) Document() string {
 			if c.Width > 0 {
 				width = fmt.Sprint(c.Width)
 			}
-			fmt.Fprintf(&b, "| %d | %s | %s | %s | %s | %s |\n", k+1, at, width, c.Name, c.meaning(), c.form())
+			fmt.Fprintf(&b, "| %d | %s | %s | %s | %s | %s |\n", k+1, at, width, c.Name, c.meaning(), c.written())
 		}
 	}
 	for _, l := range []struct {
@@ -49,14 +49,14 @@ func (s *Spec) Document() string {
 }
 
 func (s *Spec) place(r *rec) string {
-	role := map[string]string{"header": "头记录", "trailer": "尾记录", "line": "明细", "skip": "略过的行"}[r.role]
+	role := map[string]string{"header": "头记录", "trailer": "尾记录", "line": "明细", "skip": "略过的行"}[r.Role]
 	switch {
 	case r.at > 0:
 		return fmt.Sprintf("%s: 第 %d 行", role, r.at)
 	case r.at < 0:
 		return fmt.Sprintf("%s: 倒数第 %d 行", role, -r.at)
 	case len(r.prefix) > 0:
-		return fmt.Sprintf("%s: 以 %q 开头", role, r.prefix)
+		return fmt.Sprintf("%s: 以 %q 开头", role, r.Prefix)
 	}
 	return role
 }
@@ -87,8 +87,8 @@ func (c *column) meaning() string {
 	return "不用"
 }
 
-// form is how a column is written.
-func (c *column) form() string {
+// written is how a column is written.
+func (c *column) written() string {
 	parts := []string{c.Type}
 	if c.Type == kindAmount {
 		parts = append(parts, c.Unit)

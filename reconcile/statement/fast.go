@@ -2,8 +2,6 @@ package statement
 
 import (
 	"bytes"
-	"encoding/binary"
-	"math/bits"
 
 	"qianzhi/gateway/pay"
 	"qianzhi/reconcile"
@@ -19,7 +17,7 @@ type straightLine struct {
 	effects                                   [256]wired
 	known, ways                               [256]bool
 	out                                       [256]bool
-	needed                                    uint64 // of layout.words: columns that have to be plain
+	free                                      []span // texts that are no part of the payment
 }
 
 // span is a column's place; empty when there is none.
@@ -30,7 +28,7 @@ func (s span) of(row []byte) []byte { return row[s.from:s.to] }
 // straightLine makes the plan, or nil where the specification asks for more.
 func (t *Table) straightLine() *straightLine {
 	l, s := t.spec.prog.line, t.spec
-	if t.stride == 0 || len(s.Key) > 1 || len(l.hashed) > 0 || l.by[useLink] > 0 || l.by[useAmount] == 0 || len(l.raw) > 63 {
+	if t.stride == 0 || len(s.Key) > 1 || len(l.hashed) > 0 || l.by[useLink] > 0 || l.by[useAmount] == 0 || len(l.plain) == 0 {
 		return nil
 	}
 	f := &straightLine{status: -1, direction: -1}
@@ -49,9 +47,9 @@ func (t *Table) straightLine() *straightLine {
 			f.account = at
 		case c.use == useTerminal:
 			f.terminal = at
-		case c.use == useDay:
+		case c.use == useDay && !c.form.clock():
 			f.day = at
-		case c.use == useTime:
+		case c.use == useTime && (c.Format == "" || c.Format == "HHMMSS"):
 			f.time = at
 		case c.use == useAmount:
 			f.amount = at
@@ -76,15 +74,15 @@ func (t *Table) straightLine() *straightLine {
 			return nil
 		}
 	}
-	return f.plain(l)
+	return f.others(l)
 }
 
-// plain notes the columns that have to be plain, and refuses lines with further
-// rules.
-func (f *straightLine) plain(l *layout) *straightLine {
-	for n, i := range l.raw {
-		if c := &l.cols[i]; c.part > 0 || c.use != useNone && c.use != useHost {
-			f.needed |= 1 << n
+// others notes the texts that are no part of the payment, and refuses lines with
+// further rules.
+func (f *straightLine) others(l *layout) *straightLine {
+	for _, i := range l.raw {
+		if c := &l.cols[i]; !c.inPayment() {
+			f.free = append(f.free, span{c.at, c.at + c.Width})
 		}
 	}
 	for _, i := range l.checked {
@@ -148,7 +146,7 @@ func (w *worker) fast(f *straightLine, row []byte, s *reconcile.Scan) (wanted, u
 		return false, true
 	}
 	if w.verify {
-		if t := f.time.of(row); len(account) == 0 || len(t) > 0 && (len(t) != 6 || !number6(t)) {
+		if t := f.time.of(row); len(account) == 0 && f.account.to > 0 || len(t) > 0 && (len(t) != 6 || !number6(t)) {
 			return false, true
 		}
 		w.add(l, row)
@@ -156,30 +154,18 @@ func (w *worker) fast(f *straightLine, row []byte, s *reconcile.Scan) (wanted, u
 	if p.Effect == reconcile.Absent {
 		return false, false
 	}
-	s.Compared(p, account, trimmed(f.terminal.of(row)), w.t.day)
+	s.Compared(p, account, trimmed(f.terminal.of(row)), nil, w.t.day)
 	return true, false
 }
 
-// clean reports whether the columns of the payment are plain, and the others
+// clean reports whether the texts of the payment are plain, and the others
 // characters of the encoding.
 func (w *worker) clean(f *straightLine, l *layout, row []byte) bool {
-	var touched uint64
-	n := 0
-	for ; n+8 <= l.width; n += 8 {
-		if !plainWord(binary.LittleEndian.Uint64(row[n:])) {
-			touched |= l.words[n/8]
-		}
+	if !l.plainWords(row) {
+		return false
 	}
-	for ; n < l.width; n++ {
-		if c := row[n]; c < 0x20 || c > 0x7E {
-			touched |= l.words[n/8]
-		}
-	}
-	for ; touched != 0; touched &= touched - 1 {
-		n := bits.TrailingZeros64(touched)
-		c := &l.cols[l.raw[n]]
-		cell := row[c.at : c.at+c.Width]
-		if f.needed&(1<<n) != 0 && !ascii(cell) || badChar(w.t.set, cell) >= 0 {
+	for _, c := range f.free {
+		if badChar(w.t.set, c.of(row)) >= 0 {
 			return false
 		}
 	}

@@ -33,8 +33,13 @@ func (w *worker) full(row []byte) reconcile.Line {
 	if w.t.tells&reconcile.HasDay != 0 {
 		l.Day = w.day
 	}
-	if t, ok := readTime(w.got[useTime]); ok {
-		l.Time = string(t[:])
+	prog := w.t.spec.prog.line
+	if i := prog.by[useTime]; i > 0 {
+		if t, ok := w.clockOf(&prog.cols[i-1], w.got[useTime]); ok {
+			l.Time = t
+		}
+	} else if prog.by[useDay] > 0 {
+		l.Time = w.clock
 	}
 	return l
 }
@@ -80,30 +85,37 @@ func (s *Spec) Checks() string {
 // All reads every line, those that count as none among them.
 func (t *Table) All() ([]reconcile.Line, error) {
 	var lines []reconcile.Line
+	err := t.details(func(w *worker, row []byte, l reconcile.Line) { lines = append(lines, l) })
+	sort.SliceStable(lines, func(a, b int) bool { return lines[a].At < lines[b].At })
+	return lines, err
+}
+
+// details checks the whole file and then reads every line in full. The row is the
+// receiver's during the call, split into its columns.
+func (t *Table) details(do func(w *worker, row []byte, l reconcile.Line)) error {
 	w := t.worker(0)
 	s := &reconcile.Scan{Hash: reconcile.NewHasher(), Workers: 1}
 	s.Row = func(int, *reconcile.Print) {}
 	if err := t.Scan(s); err != nil {
-		return nil, err
+		return err
 	}
 	w.verify = true
 	for at := t.from; at < t.to; {
 		row, next, err := t.lineAt(at)
 		if err != nil {
-			return nil, t.located(err)
+			return t.located(err)
 		}
-		if r := t.kind(row); r == nil || r.role == "line" {
+		if r := t.kind(row); r == nil || r.Role == "line" {
 			if _, err := w.line(row, s); err != nil {
-				return nil, t.located(shift(err, at))
+				return t.located(shift(err, at))
 			}
 			l := w.full(row)
 			l.At, l.Row = at, t.number(at)
-			lines = append(lines, l)
+			do(w, row, l)
 		}
 		at = next
 	}
-	sort.SliceStable(lines, func(a, b int) bool { return lines[a].At < lines[b].At })
-	return lines, nil
+	return nil
 }
 
 // Read reads a whole file of the given day. What the file claims of its lines

@@ -11,7 +11,7 @@ import (
 	"qianzhi/reconcile"
 )
 
-const blockSize = 1 << 20 // bytes read at a time by each worker
+const blockSize = 1 << 18 // bytes read at a time by each worker
 
 func itoa(n int) string       { return strconv.Itoa(n) }
 func yuan(fen int64) string   { return pay.Amount(fen).Yuan() }
@@ -46,15 +46,8 @@ func (t *Table) Scan(s *reconcile.Scan) error {
 	return nil
 }
 
-// cursor deals out the file to the workers.
-type cursor struct {
-	mu   sync.Mutex
-	next int64
-	err  error
-}
-
 func (t *Table) parallel(s *reconcile.Scan, n int) error {
-	c := &cursor{next: t.from}
+	from := reconcile.NewBlocks(t.r, t.from, t.to, t.stride)
 	for len(t.bufs) < n {
 		t.bufs = append(t.bufs, nil)
 	}
@@ -63,11 +56,11 @@ func (t *Table) parallel(s *reconcile.Scan, n int) error {
 	for i := range all {
 		all[i] = t.worker(i)
 		all[i].verify = !t.verified
-		wg.Go(func() { t.blocks(c, all[i], s) })
+		wg.Go(func() { t.blocks(from, all[i], s) })
 	}
 	wg.Wait()
-	if c.err != nil {
-		return c.err
+	if err := from.Err(); err != nil {
+		return err
 	}
 	if t.verified {
 		return nil
@@ -99,7 +92,7 @@ func (t *Table) prove(w *worker, have *sums, more int64) error {
 }
 
 // blocks reads one block after another until the file ends or an error is met.
-func (t *Table) blocks(c *cursor, w *worker, s *reconcile.Scan) {
+func (t *Table) blocks(from *reconcile.Blocks, w *worker, s *reconcile.Scan) {
 	size := int64(max(blockSize, 2*(t.spec.MaxLine+2)))
 	if t.stride > 0 {
 		size = max(1, blockSize/t.stride) * t.stride
@@ -110,59 +103,20 @@ func (t *Table) blocks(c *cursor, w *worker, s *reconcile.Scan) {
 		t.bufs[w.n] = buf
 	}
 	for {
-		b, at, err := t.block(c, buf)
-		if err == nil && len(b) > 0 {
+		b, at, err := from.Next(buf[:size])
+		switch {
+		case errors.Is(err, reconcile.ErrLongLine):
+			err = t.long(at)
+		case err == nil && len(b) > 0:
 			err = t.lines(w, s, b, at)
 		}
 		if err != nil {
-			c.mu.Lock()
-			if c.err == nil {
-				c.err = err
-			}
-			c.next = t.to
-			c.mu.Unlock()
+			from.Fail(err)
 		}
 		if err != nil || len(b) == 0 {
 			return
 		}
 	}
-}
-
-// block reads the next whole lines.
-func (t *Table) block(c *cursor, buf []byte) ([]byte, int64, error) {
-	c.mu.Lock()
-	at := c.next
-	n := min(int64(len(buf)), t.to-at)
-	if t.stride > 0 {
-		c.next += n
-		c.mu.Unlock()
-		_, err := t.r.ReadAt(buf[:n], at)
-		return buf[:n], at, t.short(n, err)
-	}
-	defer c.mu.Unlock()
-	if n == 0 {
-		return nil, at, nil
-	}
-	_, err := t.r.ReadAt(buf[:n], at)
-	if err = t.short(n, err); err != nil {
-		return nil, at, err
-	}
-	if at+n < t.to && t.spec.LineEnd != "none" {
-		i := bytes.LastIndexByte(buf[:n], '\n')
-		if i < 0 {
-			return nil, at, t.long(at)
-		}
-		n = int64(i) + 1
-	}
-	c.next = at + n
-	return buf[:n], at, nil
-}
-
-func (t *Table) short(n int64, err error) error {
-	if n == 0 {
-		return nil
-	}
-	return whole(err)
 }
 
 // lines reads the lines of a block.
@@ -274,9 +228,9 @@ func (t *Table) inOrder(s *reconcile.Scan) error {
 			err = &misfit{want: "a line", got: "nothing"}
 		case r == nil:
 			err = t.one(w, s, row, at)
-		case r.role == "line":
+		case r.Role == "line":
 			err = t.one(w, s, row, at)
-		case w.verify && r.role != "skip":
+		case w.verify && r.Role != "skip":
 			err = g.meet(r, row, at)
 		}
 		if err != nil {
@@ -297,11 +251,21 @@ func (t *Table) inOrder(s *reconcile.Scan) error {
 func (t *Table) kind(row []byte) *rec {
 	for i := range t.spec.prog.recs {
 		r := &t.spec.prog.recs[i]
-		if r.at == 0 && (len(r.prefix) > 0 || r.length > 0) && bytes.HasPrefix(row, r.prefix) && (r.length == 0 || len(row) == r.length) {
+		if r.at == 0 && (len(r.prefix) > 0 || r.Length > 0) && r.begins(row) && (r.Length == 0 || len(row) == r.Length) {
 			return r
 		}
 	}
 	return nil
+}
+
+// begins reports whether a line begins with what tells the kind.
+func (r *rec) begins(row []byte) bool {
+	for _, p := range r.prefix {
+		if bytes.HasPrefix(row, p) {
+			return true
+		}
+	}
+	return len(r.prefix) == 0
 }
 
 // groups are the groups that are open while a file is read.
@@ -323,32 +287,32 @@ func (g *groups) meet(r *rec, row []byte, at int64) error {
 	if err != nil {
 		return err
 	}
-	if r.role == "header" {
-		if m := g.close(r.level); m != nil {
+	if r.Role == "header" {
+		if m := g.close(r.Level); m != nil {
 			return m
 		}
 		now := g.now()
 		g.lines++
-		for l := r.level; l <= maxLevel; l++ {
+		for l := r.Level; l <= maxLevel; l++ {
 			g.start[l] = now
 		}
 		c.from = now
-		g.heads[r.level] = c
+		g.heads[r.Level] = c
 		return nil
 	}
-	if m := g.close(r.level + 1); m != nil {
+	if m := g.close(r.Level + 1); m != nil {
 		return m
 	}
 	g.lines++
-	c.from = g.start[r.level]
+	c.from = g.start[r.Level]
 	now := g.now()
 	if m := g.w.hold(c, &now); m != nil {
 		return m
 	}
-	if m := g.close(r.level); m != nil {
+	if m := g.close(r.Level); m != nil {
 		return m
 	}
-	for l := r.level; l <= maxLevel; l++ {
+	for l := r.Level; l <= maxLevel; l++ {
 		g.start[l] = now
 	}
 	return nil

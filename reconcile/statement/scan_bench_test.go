@@ -67,7 +67,7 @@ func BenchmarkScan(b *testing.B) {
 				b.Fatal(err)
 			}
 			sc := &reconcile.Scan{Hash: reconcile.NewHasher(), Workers: 1, Want: c.want, Row: func(int, *reconcile.Print) {}}
-			sc.Rules[1] = reconcile.Rule{On: reconcile.HasKey, Fields: both}
+			sc.Compare(reconcile.Bank, reconcile.Rule{On: reconcile.HasKey, Fields: both})
 			b.SetBytes(int64(len(file)))
 			b.ReportAllocs()
 			for b.Loop() {

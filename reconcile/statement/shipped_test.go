@@ -67,6 +67,9 @@ func TestEveryShippedSpecReadsWhatItWrites(t *testing.T) {
 		t.Errorf("%d specifications ship", len(entries))
 	}
 	for _, e := range entries {
+		if e.Name() == "README.md" {
+			continue
+		}
 		s := shipped(t, e.Name())
 		party := reconcile.Bank
 		effect := reconcile.Charged
@@ -92,7 +95,8 @@ func TestEveryShippedSpecReadsWhatItWrites(t *testing.T) {
 			continue
 		}
 		lines, err := s.Read(b, day, party)
-		if err != nil || len(lines) != 2 || lines[0].Amount != 12345 || lines[0].Account != "0512000001" || lines[0].Effect != effect {
+		account := map[bool]string{true: "0512000001"}[s.Has("account")]
+		if err != nil || len(lines) != 2 || lines[0].Amount != 12345 || lines[0].Account != account || lines[0].Effect != effect {
 			t.Errorf("%s: got %+v, %v in\n%s", e.Name(), lines, err, b)
 		}
 		if _, ok := s.DayOf(strings.ReplaceAll(s.File(day), "*", "7"), day); !ok {
@@ -170,7 +174,7 @@ func TestFastIsTheLongWay(t *testing.T) {
 				sc := &reconcile.Scan{Hash: h, Workers: 1, Row: func(_ int, p *reconcile.Print) {
 					out += p.Amount.Yuan() + string(rune(p.Effect)) + map[bool]string{true: "-"}[p.Out] + pay.Amount(p.Pair[1].X%1e9).Yuan() + ";"
 				}}
-				sc.Rules[1] = reconcile.Rule{On: reconcile.HasKey, Fields: reconcile.HasAccount | reconcile.HasTerminal | reconcile.HasDay}
+				sc.Compare(reconcile.Bank, reconcile.Rule{On: reconcile.HasKey, Fields: reconcile.HasAccount | reconcile.HasTerminal | reconcile.HasDay})
 				if err := tab.Scan(sc); err != nil {
 					return err.Error()
 				}

@@ -21,7 +21,7 @@ type Spec struct {
 	Title     string     `yaml:"title"`
 	Name      string     `yaml:"name"`      // file name, see Pattern
 	Encoding  string     `yaml:"encoding"`  // utf-8, utf-8-bom, gbk, gb18030, or auto: UTF-8, else GB18030
-	Delimiter string     `yaml:"delimiter"` // between columns; none: columns of fixed width in bytes
+	Delimiter string     `yaml:"delimiter"` // between columns, 1 to 8 characters; none: columns of fixed width in bytes
 	Trailing  bool       `yaml:"trailing"`  // a delimiter stands after the last column too
 	Quoted    bool       `yaml:"quoted"`    // columns may stand in double quotes
 	LineEnd   string     `yaml:"line_end"`  // any (LF or CRLF, read), lf, crlf, or none: records follow one another
@@ -61,20 +61,21 @@ type Rec struct {
 // Field is one column. A plain text in its place is its name; count and sum
 // are the totals of the lines that count.
 type Field struct {
-	Name     string `yaml:"name"`     // business field, status, direction, or a text of no meaning
-	Width    int    `yaml:"width"`    // bytes
-	Type     string `yaml:"type"`     // text, digits, amount, date or time; what the name implies by default
-	Unit     string `yaml:"unit"`     // of an amount, where it is not the file's
-	Format   string `yaml:"format"`   // of a date or time, such as YYYYMMDD, MMDD, HHMMSS
-	Pad      string `yaml:"pad"`      // one character that fills the width, a blank by default
-	Align    string `yaml:"align"`    // left or right; amounts right by default
-	Strip    string `yaml:"strip"`    // text before the value that is none of it
-	Zeros    bool   `yaml:"zeros"`    // leading zeros are none of the value
-	Sign     bool   `yaml:"sign"`     // an amount may be negative: money that goes back
-	Const    string `yaml:"const"`    // the only value allowed
-	Optional bool   `yaml:"optional"` // the column may be missing from the line
-	Required bool   `yaml:"required"` // the value may not be empty
-	Total    *Total `yaml:"total"`
+	Name      string `yaml:"name"`      // business field, status, direction, or a text of no meaning
+	Width     int    `yaml:"width"`     // bytes
+	Type      string `yaml:"type"`      // text, digits, amount, date or time; what the name implies by default
+	Unit      string `yaml:"unit"`      // of an amount, where it is not the file's
+	Format    string `yaml:"format"`    // of a date or time, such as YYYYMMDD, MMDD, HHMMSS, YYYY-MM-DD HH:MM:SS; a day with a time tells both
+	Pad       string `yaml:"pad"`       // one character that fills the width, a blank by default
+	Align     string `yaml:"align"`     // left or right; amounts right by default
+	Strip     string `yaml:"strip"`     // text before the value that is none of it
+	Zeros     bool   `yaml:"zeros"`     // leading zeros are none of the value
+	Sign      bool   `yaml:"sign"`      // an amount may be negative: money that goes back
+	Thousands string `yaml:"thousands"` // an amount may have it before every three digits: , or '
+	Const     string `yaml:"const"`     // the only value allowed
+	Optional  bool   `yaml:"optional"`  // the column may be missing from the line
+	Required  bool   `yaml:"required"`  // the value may not be empty
+	Total     *Total `yaml:"total"`
 }
 
 // Total is a claim over the lines of the file or group.
@@ -118,6 +119,9 @@ func (f *Field) UnmarshalYAML(n *yaml.Node) error {
 	f.Name = n.Value
 	return nil
 }
+
+// maxDelimiter is the longest delimiter, bytes.
+const maxDelimiter = 8
 
 // The columns that mean something beyond being part of a key.
 const (
@@ -189,8 +193,8 @@ func (s *Spec) checkFile() error {
 		}
 	}
 	switch {
-	case len(s.Delimiter) > 1 || s.Delimiter != "" && (s.Delimiter[0] >= 0x80 || strings.ContainsAny(s.Delimiter, "\r\n\"")):
-		return errors.New("delimiter: want one character")
+	case len(s.Delimiter) > maxDelimiter || strings.ContainsFunc(s.Delimiter, func(c rune) bool { return c >= 0x80 || c == '\r' || c == '\n' || c == '"' }):
+		return fmt.Errorf("delimiter: want 1 to %d characters of ASCII, no line end or quote", maxDelimiter)
 	case s.MaxLine <= 0 || s.MaxLine > 1<<16:
 		return errors.New("max_line: want 1 to 65536")
 	case s.LineEnd == "none" && s.Delimiter != "":
@@ -226,6 +230,9 @@ func among(word, list string) bool {
 	}
 	return false
 }
+
+// Directed reports whether lines tell in which direction their money went.
+func (s *Spec) Directed() bool { return s.prog.hasDir }
 
 // Keys returns the business fields that make a line unique at the bank.
 func (s *Spec) Keys() []pay.FieldID {

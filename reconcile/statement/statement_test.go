@@ -143,7 +143,7 @@ max_line: 100
 		t.Fatal(err)
 	}
 	for _, c := range [][3]string{
-		{"{day}", "day", "x.yaml: name"}, {"gbk", "latin1", "encoding"}, {`"|"`, `"||"`, "delimiter"}, {"header: [count]", "header: []", "header"},
+		{"{day}", "day", "x.yaml: name"}, {"gbk", "latin1", "encoding"}, {`"|"`, `"|||||||||"`, "delimiter"}, {"header: [count]", "header: []", "header"},
 		{"status]", "status, nonsense]", "nonsense"}, {"yuan", "dollar", "amount"}, {"effect: effective", "effect: great", "status"},
 		{"max_line: 100", "max_line: 0", "max_line"}, {"max_line", "maxline", "x.yaml:10: maxline: unknown key"}, {"[account, ", "[", "account"},
 	} {

@@ -66,10 +66,11 @@ func (s *Spec) Open(name string, day pay.Day, p reconcile.Party) (*Table, error)
 // Table makes a table of bytes that can be read anywhere.
 func (s *Spec) Table(r io.ReaderAt, size int64, day pay.Day, p reconcile.Party) (*Table, error) {
 	t := &Table{spec: s, r: r, size: size, party: p, day: day, set: s.set, usual: effectFor("effective", p)}
-	t.status, t.direction = s.prog.wires(p)
 	l := s.prog.line
 	if i := l.by[useDay]; i > 0 {
-		t.today = []byte(writeDate(l.cols[i-1].Format, day))
+		if c := &l.cols[i-1]; !c.form.clock() {
+			t.today = []byte(c.form.write(day, "")) // in ASCII it is as the lines have it
+		}
 	}
 	t.tells = s.prog.tells()
 	if err := t.frame(); err != nil {
@@ -86,6 +87,9 @@ func (p *program) tells() reconcile.Fields {
 		if p.line.by[u] > 0 {
 			f |= field
 		}
+	}
+	if i := p.line.by[useDay]; i > 0 && p.line.cols[i-1].form.clock() {
+		f |= reconcile.HasTime
 	}
 	if p.hasKey {
 		f |= reconcile.HasKey
@@ -113,7 +117,13 @@ func (t *Table) frame() error {
 	if err := t.encoding(); err != nil {
 		return err
 	}
-	t.to = t.size
+	var err error
+	if t.status, t.direction, err = s.prog.wires(t.party, t.set); err != nil {
+		return err
+	}
+	if t.to, err = t.end(); err != nil {
+		return err
+	}
 	w := t.worker(0)
 	for n := 1; n <= s.prog.heads; n++ {
 		row, next, err := t.lineAt(t.from)
@@ -145,9 +155,35 @@ func (t *Table) frame() error {
 	return nil
 }
 
+// end is where the last line ends: lines without anything and a Ctrl-Z behind
+// it, as editors and transfers leave them, are none of the file's.
+func (t *Table) end() (int64, error) {
+	const most = 256
+	to := t.size
+	if t.spec.LineEnd == "none" {
+		return to, nil
+	}
+	b := make([]byte, min(most, to-t.from))
+	if _, err := t.r.ReadAt(b, to-int64(len(b))); whole(err) != nil {
+		return 0, err
+	}
+	last := bytes.TrimRight(b, "\r\n\x1A")
+	if rest := b[len(last):]; len(rest) > 0 {
+		keep := len(rest) - len(bytes.TrimLeft(rest, "\r"))
+		if keep < len(rest) && rest[keep] == '\n' {
+			keep++
+		}
+		if len(last) == 0 && int64(len(b)) == t.size-t.from {
+			keep = 0 // there is no line
+		}
+		to -= int64(len(rest) - keep)
+	}
+	return to, nil
+}
+
 func (t *Table) head(w *worker, n int, row []byte, line int) error {
 	for i := range t.spec.prog.recs {
-		if r := &t.spec.prog.recs[i]; r.at == n && r.l != nil && r.role != "skip" {
+		if r := &t.spec.prog.recs[i]; r.at == n && r.l != nil && r.Role != "skip" {
 			c, err := w.read(r, row, t.from, line)
 			if err != nil {
 				return err
@@ -160,7 +196,7 @@ func (t *Table) head(w *worker, n int, row []byte, line int) error {
 
 func (t *Table) tail(w *worker, n int, row []byte, at int64) error {
 	for i := range t.spec.prog.recs {
-		if r := &t.spec.prog.recs[i]; r.at == -n && r.role != "skip" {
+		if r := &t.spec.prog.recs[i]; r.at == -n && r.Role != "skip" {
 			c, err := w.read(r, row, at, 0)
 			if err != nil {
 				return err

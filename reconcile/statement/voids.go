@@ -51,12 +51,12 @@ func (t *Table) gather() error {
 	if t.spec.prog.free {
 		err = t.each(func(row []byte, at int64) error { return t.one(w, &reconcile.Scan{}, row, at) })
 	} else {
-		c := &cursor{next: t.from}
+		from := reconcile.NewBlocks(t.r, t.from, t.to, t.stride)
 		for len(t.bufs) == 0 {
 			t.bufs = append(t.bufs, nil)
 		}
-		t.blocks(c, w, &reconcile.Scan{})
-		err = c.err
+		t.blocks(from, w, &reconcile.Scan{})
+		err = from.Err()
 	}
 	var m *misfit
 	if errors.As(err, &m) {
@@ -73,7 +73,7 @@ func (t *Table) each(yield func(row []byte, at int64) error) error {
 		if err != nil {
 			return err
 		}
-		if r := t.kind(row); r == nil || r.role == "line" {
+		if r := t.kind(row); r == nil || r.Role == "line" {
 			if err := yield(row, at); err != nil {
 				return err
 			}

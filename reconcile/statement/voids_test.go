@@ -71,7 +71,7 @@ func TestVoids(t *testing.T) {
 		for range 2 { // the second scan sees what the first did
 			var places []int64
 			scan := &reconcile.Scan{Hash: reconcile.NewHasher(), Workers: 1, Row: func(_ int, p *reconcile.Print) { places = append(places, p.At) }}
-			scan.Rules[1].On = reconcile.HasKey
+			scan.Compare(reconcile.Bank, reconcile.Rule{On: reconcile.HasKey})
 			if err := table.Scan(scan); err != nil {
 				t.Fatalf("%v in\n%s", err, text)
 			}

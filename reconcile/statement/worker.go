@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"strconv"
+	"strings"
 
 	"qianzhi/gateway/pay"
 	"qianzhi/protocol/text"
@@ -37,6 +38,7 @@ type worker struct {
 	print  reconcile.Print
 	word   string
 	day    pay.Day
+	clock  string // that the column of the day tells as well
 	sums   sums
 	verify bool
 
@@ -63,21 +65,24 @@ func (w *worker) split(l *layout, row []byte) *misfit {
 		return nil
 	}
 	w.cells = w.cells[:0]
-	d := s.Delimiter[0]
-	plain := !s.Quoted && (w.t.set == text.UTF8 || d < 0x40 || ascii(row))
+	d := l.delimiter
+	plain := !s.Quoted && (w.t.set == text.UTF8 || d[0] < 0x40 || ascii(row))
 	for at := 0; ; {
 		n := -1
-		if plain {
-			n = bytes.IndexByte(row[at:], d)
-		} else {
+		switch {
+		case !plain:
 			n = w.end(row[at:], d)
+		case len(d) == 1:
+			n = bytes.IndexByte(row[at:], d[0])
+		default:
+			n = bytes.Index(row[at:], d)
 		}
 		if n < 0 {
 			w.cells = append(w.cells, [2]int32{int32(at), int32(len(row))})
 			break
 		}
 		w.cells = append(w.cells, [2]int32{int32(at), int32(at + n)})
-		at += n + 1
+		at += n + len(d)
 		if s.Trailing && at == len(row) {
 			return w.fit(l)
 		}
@@ -90,7 +95,7 @@ func (w *worker) split(l *layout, row []byte) *misfit {
 
 // end finds the delimiter after a column: not in quotes, not within a character
 // of two bytes.
-func (w *worker) end(b []byte, d byte) int {
+func (w *worker) end(b, d []byte) int {
 	quoted := w.t.spec.Quoted && len(b) > 0 && b[0] == '"'
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
@@ -98,7 +103,7 @@ func (w *worker) end(b []byte, d byte) int {
 			quoted = c != '"' || i == 0
 		case c == '"' && w.t.spec.Quoted && i > 0 && b[i-1] == '"':
 			quoted = true // a quote within quotes is doubled
-		case c == d:
+		case c == d[0] && bytes.HasPrefix(b[i:], d):
 			return i
 		case c >= 0x81 && w.t.set != text.UTF8:
 			i++ // a trail byte may look like the delimiter
@@ -153,8 +158,11 @@ func (w *worker) value(c *column, row []byte, i int) []byte {
 	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
 		b = b[:len(b)-1]
 	}
-	if len(c.strip) > 0 {
-		b = bytes.TrimPrefix(b, c.strip)
+	for _, s := range c.strip {
+		if rest, ok := bytes.CutPrefix(b, s); ok {
+			b = rest
+			break
+		}
 	}
 	if c.Zeros {
 		for len(b) > 1 && b[0] == '0' {
@@ -231,26 +239,9 @@ func (w *worker) line(row []byte, s *reconcile.Scan) (bool, error) {
 
 // hash adds what is compared to the prints.
 func (w *worker) hash(s *reconcile.Scan) {
-	if s.Hash == nil {
-		return
+	if s.Hash != nil {
+		s.Compared(&w.print, w.text(1, w.got[useAccount]), w.text(2, w.got[useTerminal]), w.text(3, w.got[useLink]), w.day)
 	}
-	if s.Enters(reconcile.HasAccount) {
-		x, y := s.Hash.Text(reconcile.SlotAccount, w.text(1, w.got[useAccount]))
-		s.Add(&w.print, reconcile.HasAccount, x, y)
-	}
-	if s.Enters(reconcile.HasTerminal) {
-		x, y := s.Hash.Text(reconcile.SlotTerminal, w.text(1, w.got[useTerminal]))
-		s.Add(&w.print, reconcile.HasTerminal, x, y)
-	}
-	if s.Enters(reconcile.HasLink) {
-		x, y := s.Hash.Text(reconcile.SlotLink, w.text(1, w.got[useLink]))
-		s.Add(&w.print, reconcile.HasLink, x, y)
-	}
-	if s.Enters(reconcile.HasDay) {
-		x, y := s.Hash.Number(reconcile.SlotDay, uint64(w.day))
-		s.Add(&w.print, reconcile.HasDay, x, y)
-	}
-	s.Finish(&w.print)
 }
 
 // wholeKey joins the parts of the key as the journal does.
@@ -346,11 +337,11 @@ func (w *worker) date(l *layout) *misfit {
 	if w.day = w.t.day; i < 0 || bytes.Equal(w.got[useDay], w.t.today) {
 		return nil
 	}
-	d, err := readDate(l.cols[i].Format, w.got[useDay], w.t.day)
-	if err != nil {
+	m, ok := l.cols[i].form.read(w.text(1, w.got[useDay]), w.t.day)
+	if !ok {
 		return w.wrong(&l.cols[i], i, l.cols[i].Format, "other text")
 	}
-	w.day = d
+	w.day, w.clock = m.day, m.time
 	return nil
 }
 
@@ -365,6 +356,12 @@ func readAmount(c *column, v []byte) (pay.Amount, bool, error) {
 			negative, v = v[0] == '-', v[1:]
 		case v[len(v)-1] == '-' || v[len(v)-1] == '+':
 			negative, v = v[len(v)-1] == '-', v[:len(v)-1]
+		}
+	}
+	if c.Thousands != "" {
+		var ok bool
+		if v, ok = ungrouped(v, c.Thousands[0]); !ok {
+			return 0, false, errAmount
 		}
 	}
 	if c.Unit == "fen" {
@@ -382,7 +379,7 @@ func readAmount(c *column, v []byte) (pay.Amount, bool, error) {
 	whole, cents := v, []byte(nil)
 	if point >= 0 {
 		whole, cents = v[:point], v[point+1:]
-		if len(cents) != 2 {
+		if len(cents) != 1 && len(cents) != 2 {
 			return 0, false, errAmount
 		}
 	}
@@ -391,34 +388,76 @@ func readAmount(c *column, v []byte) (pay.Amount, bool, error) {
 	if cents != nil {
 		b, ok2 = number(cents)
 	}
+	if len(cents) == 1 {
+		b *= 10
+	}
 	if !ok || !ok2 || a > uint64(pay.MaxAmount)/100 {
 		return 0, false, errAmount
 	}
 	return pay.Amount(a*100 + b), negative, nil
 }
 
+// ungrouped takes the signs between thousands out of a copy. They stand before
+// every three digits of the whole part, or not at all.
+func ungrouped(v []byte, sign byte) ([]byte, bool) {
+	whole, rest := v, []byte(nil)
+	if i := bytes.IndexByte(v, '.'); i >= 0 {
+		whole, rest = v[:i], v[i:]
+	}
+	groups := bytes.Split(whole, []byte{sign})
+	for i, g := range groups {
+		if len(groups) > 1 && (len(g) > 3 || len(g) < 3 && i > 0 || len(g) == 0) {
+			return nil, false
+		}
+	}
+	return append(bytes.Join(groups, nil), rest...), bytes.IndexByte(rest, sign) < 0
+}
+
+// grouped is the other side of ungrouped.
+func grouped(v string, sign string) string {
+	whole, rest, point := strings.Cut(v, ".")
+	for i := len(whole) - 3; i > 0 && whole[i-1] != '-'; i -= 3 {
+		whole = whole[:i] + sign + whole[i:]
+	}
+	if point {
+		rest = "." + rest
+	}
+	return whole + rest
+}
+
 // number reads 1 to 15 digits, eight at a time.
 func number(b []byte) (uint64, bool) {
-	if len(b) == 0 || len(b) > 15 {
+	n := len(b)
+	switch {
+	case n > 15 || n == 0:
+		return 0, false
+	case n < 8:
+		var v uint64
+		for _, c := range b {
+			if c -= '0'; c > 9 {
+				return 0, false
+			}
+			v = v*10 + uint64(c)
+		}
+		return v, true
+	}
+	low, ok := digits8(binary.LittleEndian.Uint64(b[n-8:]))
+	if n == 8 || !ok {
+		return low, ok
+	}
+	free := uint(8 * (16 - n)) // zeros in front of what is left of it
+	high, ok := digits8(binary.LittleEndian.Uint64(b)<<free | 0x3030303030303030>>(64-free))
+	return high*1e8 + low, ok
+}
+
+// digits8 reads eight digits, the first in the lowest byte.
+func digits8(d uint64) (uint64, bool) {
+	d ^= 0x3030303030303030
+	if (d|(d+0x7676767676767676))&tops != 0 {
 		return 0, false
 	}
-	var v uint64
-	if len(b) >= 8 {
-		d := binary.LittleEndian.Uint64(b) ^ 0x3030303030303030
-		if (d|(d+0x7676767676767676))&0x8080808080808080 != 0 {
-			return 0, false
-		}
-		d = d*10 + d>>8 // pairs in bytes 0, 2, 4, 6
-		v = ((d&0x000000ff000000ff)*(100+1000000<<32) + (d>>16&0x000000ff000000ff)*(1+10000<<32)) >> 32
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c -= '0'; c > 9 {
-			return 0, false
-		}
-		v = v*10 + uint64(c)
-	}
-	return v, true
+	d = d*10 + d>>8 // pairs in bytes 0, 2, 4, 6
+	return ((d&0x000000ff000000ff)*(100+1000000<<32) + (d>>16&0x000000ff000000ff)*(1+10000<<32)) >> 32, true
 }
 
 // digitsSum adds a value of digits to a hash total.

@@ -25,11 +25,15 @@ type Row struct {
 var ErrGroups = errors.New("files with groups or void lines are read, not written")
 
 // Write writes a whole file of the day, with its totals.
-func (s *Spec) Write(day pay.Day, rows []Row) ([]byte, error) {
+func (s *Spec) Write(day pay.Day, rows []Row) ([]byte, error) { return s.WriteWith(day, nil, rows) }
+
+// WriteWith writes a whole file whose head and tail hold values by column
+// beside the totals, for example the number of a batch.
+func (s *Spec) WriteWith(day pay.Day, frame map[string]string, rows []Row) ([]byte, error) {
 	if s.prog.free || s.prog.voids {
 		return nil, ErrGroups
 	}
-	w := writer{s: s, day: day, sums: sums{accs: make([]int64, len(s.prog.accs))}}
+	w := writer{s: s, day: day, values: frame, sums: sums{accs: make([]int64, len(s.prog.accs))}}
 	for i := range rows {
 		if err := w.count(&rows[i]); err != nil {
 			return nil, err
@@ -96,11 +100,12 @@ func (s *Spec) Whole(day pay.Day, count int64, sum pay.Amount, lines string) ([]
 var ErrClaims = errors.New("only count and sum of the lines that count may be claimed")
 
 type writer struct {
-	s    *Spec
-	day  pay.Day
-	sums sums
-	out  []byte
-	err  error
+	s      *Spec
+	day    pay.Day
+	values map[string]string // of head and tail
+	sums   sums
+	out    []byte
+	err    error
 }
 
 // count adds a row to the totals.
@@ -147,7 +152,7 @@ func (w *writer) frame(at int) {
 			w.end()
 			return
 		default:
-			w.line(r.l, &Row{Values: map[string]string{}})
+			w.line(r.l, &Row{Values: w.values})
 			return
 		}
 	}
@@ -210,9 +215,11 @@ func (w *writer) value(l *layout, i int, r *Row) string {
 		}
 		return v
 	case c.Type == kindDate && r.Values[c.Name] == "":
-		return writeDate(c.Format, w.day)
-	case c.use == useTime:
-		return writeTime(c.Format, r.Values[c.Name])
+		return c.form.write(w.day, r.Values[colTime])
+	case c.use == useTime && c.form != nil:
+		return c.form.write(w.day, r.Values[c.Name])
+	case c.use == useStatus && r.Values[c.Name] != "":
+		return r.Values[c.Name] // a finer word than the effect
 	case c.use == useStatus:
 		return wireOf(w.s.Status, r)
 	case c.use == useDirection:
@@ -256,13 +263,17 @@ func wireOf(list []Status, r *Row) string {
 }
 
 func (c *column) writeAmount(a pay.Amount) string {
+	v := strconv.FormatInt(int64(a), 10)
 	switch c.Unit {
 	case "yuan":
-		return a.Yuan()
+		v = a.Yuan()
 	case "li":
-		return strconv.FormatInt(int64(a)*10, 10)
+		v = strconv.FormatInt(int64(a)*10, 10)
 	}
-	return strconv.FormatInt(int64(a), 10)
+	if c.Thousands != "" {
+		v = grouped(v, c.Thousands)
+	}
+	return v
 }
 
 // cell writes a value in its width.

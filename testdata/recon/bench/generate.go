@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -109,7 +110,45 @@ func generate(dir string, n int) (planted, error) {
 			return want, err
 		}
 	}
-	return want, nil
+	return want, writeClosed(filepath.Join(dir, "journal.txt"), n)
+}
+
+// writeClosed writes the journal's lines as the gateway keeps a closed day, in
+// the order of its rows.
+func writeClosed(name string, n int) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	fmt.Fprintln(w, "row|serial|key|account|terminal|fen|direction|effect|link|time")
+	effects := map[byte]byte{'0': 'S', '1': 'R', 'F': 'F', 'U': 'U'}
+	for i := range n {
+		status := of(i).journal
+		if status == 0 {
+			continue
+		}
+		x := detailsOf(i)
+		if _, err := fmt.Fprintf(w, "%d|%s|%s|%s|%s|%d|+|%c|bench|%s:%s:%s\n", i+1, x.serial, x.key, x.account, x.terminal, x.amount, effects[status],
+			x.time[:2], x.time[2:4], x.time[4:]); err != nil {
+			return err
+		}
+	}
+	return errors.Join(w.Flush(), f.Close())
+}
+
+// details are what all parties tell of a payment.
+type details struct {
+	serial, key, account, terminal, time string
+	amount                               int
+}
+
+func detailsOf(i int) details {
+	h := mix(uint64(i) ^ 0xABCDEF)
+	return details{
+		serial: fmt.Sprintf("%s01%010d", day, i+1), key: fmt.Sprintf("%010d%010d", mix(uint64(i))%10_000_000_000, i+1),
+		account: fmt.Sprintf("%013d", h%10_000_000_000_000), terminal: fmt.Sprintf("%08d", h>>20%100_000_000),
+		time: fmt.Sprintf("%02d%02d%02d", h%24, h>>8%60, h>>16%60), amount: 100 + int(h%90_000)}
 }
 
 func write(name string, n, lines, k int) error {
@@ -128,13 +167,11 @@ func write(name string, n, lines, k int) error {
 		if status == 0 {
 			continue
 		}
-		h := mix(uint64(i) ^ 0xABCDEF)
-		amount := 100 + int(h%90_000)
+		x, h := detailsOf(i), mix(uint64(i)^0xABCDEF)
 		if k == 2 {
-			amount += p.bankMore
+			x.amount += p.bankMore
 		}
-		row = fmt.Appendf(row[:0], "%s01%010d%010d%010d%013d%08d%s%02d%02d%02d%012d+%c", day, i+1, mix(uint64(i))%10_000_000_000, i+1,
-			h%10_000_000_000_000, h>>20%100_000_000, day, h%24, h>>8%60, h>>16%60, amount, status)
+		row = fmt.Appendf(row[:0], "%s%s%s%s%s%s%012d+%c", x.serial, x.key, x.account, x.terminal, day, x.time, x.amount, status)
 		for j := range 10 {
 			row = append(row, 0xB0+byte(h>>j%32), 0xA1+byte(h>>(j+8)%64)) // ten Chinese characters
 		}
