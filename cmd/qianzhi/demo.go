@@ -18,7 +18,8 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "在本机演示完整业务: 收费、日切、对账",
 		Long: "写出配置与一次性密钥, 启动与 serve 相同的守护进程与内置营销系统, 经三条真实链路并发发送报文, 在途日切, " +
-			"对账并核对到分。\n每条应答都与预期相同、营销与流水分文不差、差异恰为预设时退出码为 0, 否则为 1。\n此后继续服务直到 Ctrl-C; --exit 则立即结束。",
+			"对总账与明细, 对账并核对到分; 并用到每一种接入: 营销系统的 SOCKET、WebService、Tuxedo 与数据库四扇门, 银联与卡表, " +
+			"本地与 SFTP 文件 (对账文件、批扣), HTTP 与 SOCKET 通知。\n每条应答都与预期相同、营销与流水分文不差、差异恰为预设时退出码为 0, 否则为 1。\n此后继续服务直到 Ctrl-C; --exit 则立即结束。",
 		Example: "  qianzhi demo\n  qianzhi demo --dir /tmp/demo --seed 7 --exit -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -67,6 +67,7 @@ var edges = map[string]string{
 	"reconcile/alert":        "gateway/pay reconcile",
 	"conf":                   "",
 	"cmd/internal/app":       "*",
+	"cmd/internal/batch":     "gateway/pay adapters/files reconcile reconcile/statement",
 	"cmd/internal/peer":      "*",
 	"cmd/internal/load":      "*",
 	"cmd/internal/demo":      "*",

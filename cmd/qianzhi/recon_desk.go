@@ -198,8 +198,13 @@ func (o *deskFlags) open(cmd *cobra.Command) (*desk.Desk, access.Principal, erro
 	if err != nil {
 		return nil, access.Principal{}, err
 	}
+	cal, err := c.Days()
+	if err != nil {
+		return nil, access.Principal{}, err
+	}
 	who, err := whoActs(cmd, c, users, o.as)
-	return &desk.Desk{Root: c.Reports(), Audit: audit, Now: time.Now, Hands: control.New(c.Socket())}, who, err
+	now := func() time.Time { return time.Now().In(cal.Location()) }
+	return &desk.Desk{Root: c.Reports(), Audit: audit, Now: now, Hands: control.New(c.Socket())}, who, err
 }
 
 func reconAck() *cobra.Command {

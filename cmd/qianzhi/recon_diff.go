@@ -38,7 +38,7 @@ func (r *reports) diff(cmd *cobra.Command, args []string) error {
 		if len(args) == 2 {
 			old, fresh = args[0], args[1]
 		} else {
-			s, err := readSummary(filepath.Join(h, "latest"))
+			s, err := reconcile.ReadSummary(filepath.Join(h, "latest"))
 			if err != nil {
 				return err
 			}
@@ -60,7 +60,7 @@ func diffVersions(cmd *cobra.Command, home, old, fresh string) error {
 	var sums [2]reconcile.Summary
 	for i, v := range []string{old, fresh} {
 		var err error
-		if sums[i], err = readSummary(filepath.Join(home, v)); err != nil {
+		if sums[i], err = reconcile.ReadSummary(filepath.Join(home, v)); err != nil {
 			return err
 		}
 		if items[i], err = readItems(filepath.Join(home, v), "items.jsonl"); err != nil {

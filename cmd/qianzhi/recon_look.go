@@ -1,13 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -19,15 +17,6 @@ import (
 	"qianzhi/reconcile/desk"
 )
 
-// readSummary reads one version's result.
-func readSummary(dir string) (s reconcile.Summary, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, "result.json"))
-	if err != nil {
-		return s, err
-	}
-	return s, json.Unmarshal(b, &s)
-}
-
 // readItems reads one version's items.
 func readItems(dir, name string) ([]reconcile.Item, error) {
 	b, err := os.ReadFile(filepath.Join(dir, name))
@@ -35,44 +24,6 @@ func readItems(dir, name string) ([]reconcile.Item, error) {
 		return nil, err
 	}
 	return reconcile.ReadRecords(b)
-}
-
-func reconList() *cobra.Command {
-	var r reports
-	c := &cobra.Command{
-		Use:   "list",
-		Short: "列出各日各渠道的全部版本",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			root, err := r.root()
-			if err != nil {
-				return err
-			}
-			names, err := filepath.Glob(filepath.Join(root, orAny(r.day), orAny(r.channel), "r*", "result.json"))
-			if err != nil {
-				return err
-			}
-			var all []reconcile.Summary
-			for _, n := range names {
-				s, err := readSummary(filepath.Dir(n))
-				if err != nil {
-					return err
-				}
-				all = append(all, s)
-			}
-			sort.SliceStable(all, func(a, b int) bool {
-				x, y := &all[a], &all[b]
-				return x.Day < y.Day || x.Day == y.Day && (x.Channel < y.Channel || x.Channel == y.Channel && x.Version < y.Version)
-			})
-			for i := range all {
-				s := &all[i]
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %s r%d %s 待办 %d %s 待核 %d %s\n", s.Day, s.Channel, s.Version, s.Word, s.Todo, pay.Amount(s.TodoFen).Yuan(), s.Pended, s.Why)
-			}
-			return nil
-		},
-	}
-	r.flags(c, "账务日期 YYYYMMDD, 缺省为全部")
-	return c
 }
 
 func reconStatus() *cobra.Command {
@@ -123,7 +74,7 @@ func (r *reports) ahead(cmd *cobra.Command) error {
 		return err
 	}
 	for _, n := range names {
-		s, err := readSummary(n)
+		s, err := reconcile.ReadSummary(n)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it is being replaced
 		}
@@ -234,7 +185,7 @@ func (r *reports) standing() (worst int, text string) {
 		return reconcile.Incomplete.Exit(), err.Error() + "\n"
 	}
 	for _, h := range homes {
-		s, err := readSummary(filepath.Join(h, "latest"))
+		s, err := reconcile.ReadSummary(filepath.Join(h, "latest"))
 		if err != nil {
 			return reconcile.Broken.Exit(), err.Error() + "\n"
 		}

@@ -23,6 +23,7 @@ import (
 
 type reconRunFlags struct {
 	file, day, channel, out, format string
+	when                            string
 	names                           [4]string
 	specs, cuts, keys               []string
 	strict                          bool
@@ -52,6 +53,7 @@ func reconRun() *cobra.Command {
 	f.StringVar(&o.channel, "channel", "FILES", "报告中的渠道名")
 	f.StringVar(&o.out, "out", "recon", "报告目录")
 	f.StringVarP(&o.format, "output", "o", "text", "text 或 json")
+	f.StringVar(&o.when, "if", "always", "何时重跑: none 尚无版本的渠道, failed 及没有逐笔结论的, always 总是")
 	f.BoolVar(&o.strict, "strict", false, "平但有待核时退出码为 5")
 	must(c.MarkFlagRequired("day"))
 	return c
@@ -61,15 +63,28 @@ func reconRun() *cobra.Command {
 // garbage.
 const lean = 20
 
-func partyNames() []string { return []string{"journal", "mis", "bank", "card"} }
+func partyNames() (names []string) {
+	for p := reconcile.Journal; p <= reconcile.Card; p++ {
+		names = append(names, p.ID())
+	}
+	return names
+}
 
 func (o *reconRunFlags) run(cmd *cobra.Command) error {
 	day, err := pay.ParseDay(o.day)
 	if err != nil {
 		return fmt.Errorf("--day: %w", err)
 	}
+	switch o.when {
+	case "none", "failed", "always":
+	default:
+		return fmt.Errorf("--if: 应为 none, failed 或 always, 而不是 %q", o.when)
+	}
 	if o.names == [4]string{} {
 		return o.daemon(cmd, day)
+	}
+	if s, ok := o.stands(filepath.Join(o.out, day.String(), o.channel)); ok {
+		return o.leave(cmd, s)
 	}
 	f := night.Files{Day: day, Channel: o.channel, Out: o.out, Names: map[reconcile.Party]string{}}
 	for p, name := range o.names {
@@ -107,6 +122,44 @@ func (o *reconRunFlags) run(cmd *cobra.Command) error {
 		fmt.Fprint(cmd.OutOrStdout(), string(b))
 	}
 	return exitOf(res.Verdict.Exit(), o.strict && res.Word() != res.Verdict.String())
+}
+
+// stands reports whether a channel's last version stays as it is: --if says
+// when it is made anew.
+func (o *reconRunFlags) stands(home string) (reconcile.Summary, bool) {
+	if o.when == "always" {
+		return reconcile.Summary{}, false
+	}
+	s, err := reconcile.ReadSummary(filepath.Join(home, "latest"))
+	return s, err == nil && (o.when == "none" || s.Exit <= reconcile.Unbalanced.Exit())
+}
+
+// leave says the result that stands.
+func (o *reconRunFlags) leave(cmd *cobra.Command, all ...reconcile.Summary) error {
+	worst, carried := 0, false
+	for i := range all {
+		s := &all[i]
+		fmt.Fprintf(cmd.OutOrStdout(), "%s %s r%d 已有结果, 未重跑 %s\n", s.Word, s.Channel, s.Version, s.Why)
+		worst, carried = max(worst, s.Exit), carried || s.Pended > 0
+	}
+	return exitOf(worst, o.strict && carried)
+}
+
+// stand returns the results of a day of which none is to be made anew.
+func (o *reconRunFlags) stand(day pay.Day) (all []reconcile.Summary) {
+	r := reports{file: o.file, day: day.String()}
+	homes, err := r.latest()
+	if err != nil {
+		return nil // there is no report yet
+	}
+	for _, h := range homes {
+		s, ok := o.stands(h)
+		if !ok {
+			return nil
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // exitOf ends the command with the published status of a verdict.
@@ -194,6 +247,9 @@ func (o *reconRunFlags) daemon(cmd *cobra.Command, day pay.Day) error {
 	if err := o.closed(day); err != nil {
 		return err
 	}
+	if all := o.stand(day); len(all) > 0 {
+		return o.leave(cmd, all...)
+	}
 	runs, err := client.Reconcile(cmd.Context(), day)
 	if err != nil {
 		return err
@@ -202,7 +258,7 @@ func (o *reconRunFlags) daemon(cmd *cobra.Command, day pay.Day) error {
 	for _, r := range runs {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s %s r%d %s %s\n", r.Verdict, r.Channel, r.Version, r.Report, r.Why)
 		if r.Exit == 0 && o.strict {
-			if s, err := readSummary(filepath.Dir(r.Report)); err != nil || s.Pended > 0 {
+			if s, err := reconcile.ReadSummary(filepath.Dir(r.Report)); err != nil || s.Pended > 0 {
 				r.Exit = 5
 			}
 		}

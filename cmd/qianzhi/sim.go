@@ -32,7 +32,8 @@ func simCommand() *cobra.Command {
 const faultHelp = "故障规则为 条件:故障, 可重复, 先符合者为准。\n" +
 	"条件(可用逗号并列): *、交易操作、every=N、first=N、serial=流水、account=户号。\n" +
 	"故障: slow=时间(晚处理) late=时间(处理后晚答) silence(处理后不答) cut(答一半断开) duplicate(同一包答两次)\n" +
-	"joined(与下一应答合为一包) trickle(逐字节) bad-seal(MAC 或签名错) half-char(半个汉字) garbage(乱码) decline(拒绝)。"
+	"joined(与下一应答合为一包) trickle(逐字节) bad-seal(MAC 或签名错) half-char(半个汉字) garbage(乱码) decline(拒绝)\n" +
+	"contradict(处理后答同意, 接着又答拒绝) recant(处理后先答拒绝, 接着答同意) wrong-amount(应答金额多一分) stale(答的是上一笔的应答)。"
 
 // maxTerminals is how many terminals may be signed on to a simulated host.
 const maxTerminals = 10000
@@ -100,7 +101,7 @@ func (o *simHost) run(cmd *cobra.Command) error {
 		return err
 	}
 	o.promises.Booked = books.add
-	h := &peer.Host{Dialect: d, Script: script, Now: time.Now, Pause: peer.Wait, Note: notes.line}
+	h := &peer.Host{Dialect: d, Script: script, Now: time.Now, Pause: peer.Wait, Note: notes.line, Once: l.OneShot(), Endless: l.OneShot() && l.Endless()}
 	if h.Handler, err = o.handler(cmd, notes.line); err != nil {
 		return err
 	}

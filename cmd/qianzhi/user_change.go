@@ -27,7 +27,7 @@ func ask(cmd *cobra.Command, what, env, file string) (string, error) {
 	}
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		return "", fmt.Errorf("没有终端可读%s: 设 %s", what, env)
+		return "", fmt.Errorf("没有终端可读 %s: 设 %s", what, env)
 	}
 	fmt.Fprint(cmd.ErrOrStderr(), what+": ")
 	b, err := term.ReadPassword(fd)

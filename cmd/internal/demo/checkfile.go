@@ -1,11 +1,14 @@
 package demo
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"qianzhi/cmd/internal/load"
 	"qianzhi/gateway/pay"
@@ -16,12 +19,8 @@ import (
 // checkFile writes the bank's file of the day: what the bank was told, with a
 // known set of differences planted. It returns how many of each code a
 // truthful reconciliation must find.
-func (r *run) checkFile(acks []load.Ack) (map[string]int, error) {
-	b, err := os.ReadFile(filepath.Join(r.o.Dir, "statements", "bank-lines.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	spec, err := statement.Parse("bank-lines.yaml", b)
+func (r *run) checkFile(ctx context.Context, acks []load.Ack) (map[string]int, error) {
+	spec, err := r.h.statement("bank-lines.yaml")
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +52,24 @@ func (r *run) checkFile(acks []load.Ack) (map[string]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := filepath.Join(r.o.Dir, "data", "inbox", spec.File(r.day))
-	r.say("银行对账文件 %s: %d 行, 预设 5 处差异", name, len(rows))
-	return map[string]int{"LG-6": 1, "SH-2": 1, "AM-3": 1, "SH-7": 1, "ID-1": 1}, os.WriteFile(name, out, 0o600)
+	name := spec.File(r.day)
+	if err := errors.Join(r.h.write("server/bank/"+name, out, 0o600), r.h.write("server/bank/"+strings.TrimSuffix(name, ".txt")+".ok", nil, 0o600)); err != nil {
+		return nil, err
+	}
+	if _, err := r.arrived(ctx, "data/inbox/"+name); err != nil {
+		return nil, fmt.Errorf("银行对账文件没有取回: %w", err)
+	}
+	r.say("银行对账文件 %s 由本地目录取回: %d 行, 预设 5 处差异", name, len(rows))
+	return map[string]int{"LG-6": 1, "SH-2": 1, "AM-3": 1, "SH-7": 1, "ID-1": 1}, nil
+}
+
+// statement reads a specification of the demo's folder.
+func (h *home) statement(name string) (*statement.Spec, error) {
+	b, err := os.ReadFile(filepath.Join(h.dir, "statements", name))
+	if err != nil {
+		return nil, err
+	}
+	return statement.Parse(name, b)
 }
 
 func rowOf(a *load.Ack) statement.Row {

@@ -28,15 +28,16 @@ const mark = ".qianzhi-demo"
 
 // home is the demo's folder.
 type home struct {
-	dir    string
-	dedupe bool              // of the embedded MIS
-	ports  map[string]string // link id, or mis: loopback address
+	dir              string
+	dedupe, products bool              // of the options
+	ports            map[string]string // link id, or mis: loopback address
+	files            *fileServer
 }
 
 // prepare empties the folder if it is the demo's own, and writes the shipped
 // specifications, keys and a configuration into it.
-func prepare(dir string, dedupe bool) (*home, error) {
-	h := &home{dir: dir, dedupe: dedupe, ports: map[string]string{}}
+func prepare(o *Options) (*home, error) {
+	h := &home{dir: o.Dir, dedupe: o.Dedupe, products: o.Products, ports: map[string]string{}}
 	if err := h.clear(); err != nil {
 		return nil, err
 	}
@@ -141,7 +142,7 @@ func (h *home) reserve() error {
 			l.Close()
 		}
 	}()
-	for _, id := range []string{"pos", "fixed", "http", "mis", "kiosk", "kiosk-pos", "public", "posp", "meter"} {
+	for _, id := range append([]string{"pos", "fixed", "http", "mis", "kiosk", "kiosk-pos", "public", "posp", "meter"}, doorPorts...) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
@@ -173,7 +174,10 @@ func (h *home) config() error {
 		}
 		text = strings.ReplaceAll(text, c[0], c[1])
 	}
-	if text, err = h.addProducts(text); err != nil {
+	if text, err = h.addProducts(text); err == nil {
+		text, err = h.addDoors(text)
+	}
+	if err != nil {
 		return err
 	}
 	return h.write("qianzhi.yaml", []byte(text), 0o600)

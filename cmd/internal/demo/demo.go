@@ -66,7 +66,8 @@ type run struct {
 	customers []mis.Customer
 	day       pay.Day
 	acks      *os.File
-	posted    pay.Amount // by the kiosks' payments
+	posted    pay.Amount // by the kiosks' payments and the debit file
+	heard     *receivers
 	bad       []string
 	started   time.Time
 }
@@ -80,7 +81,7 @@ func (r *run) wrong(format string, a ...any) { r.bad = append(r.bad, fmt.Sprintf
 // Run plays the demo and, unless told to exit, serves until ctx ends.
 func Run(ctx context.Context, o Options) error {
 	r := &run{o: o, started: time.Now()}
-	h, err := prepare(o.Dir, o.Dedupe)
+	h, err := prepare(&o)
 	if err != nil {
 		return err
 	}
@@ -134,6 +135,9 @@ func (r *run) start(ctx context.Context) error {
 		return err
 	}
 	r.app.Attach("demo proxy", r.proxy.Run)
+	if err := r.openServers(); err != nil {
+		return err
+	}
 	if r.customers, err = r.app.Ledger().Seed(ctx, rand.New(rand.NewPCG(r.o.Seed, 0)), max(1000, r.o.Messages/2)); err != nil {
 		return err
 	}
@@ -148,19 +152,22 @@ func (r *run) start(ctx context.Context) error {
 
 // play is the bank's day: messages, the cut, the check file, the night run.
 func (r *run) play(ctx context.Context) (*Summary, error) {
-	res, err := r.messages(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if r.o.Products {
 		if err := r.playProducts(ctx); err != nil {
 			return nil, err
 		}
 	}
+	res, err := r.messages(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if err := r.calm(ctx); err != nil {
 		return nil, err
 	}
-	planted, err := r.checkFile(res.Acks)
+	if err := r.totals(ctx, res.Acks); err != nil {
+		return nil, err
+	}
+	planted, err := r.checkFile(ctx, res.Acks)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -97,7 +98,11 @@ const (
 
 // addProducts puts the demo's doors, hosts and routes into a configuration.
 func (h *home) addProducts(text string) (string, error) {
-	for _, add := range [][2]string{{"# The counterparties and what they promised.", moreLinks}, {"# The marketing MIS that", moreHosts}, {"# Payments in doubt.", moreRoutes},
+	channels := moreChannels
+	if !h.products { // nothing is sold, and nobody sends a list
+		channels = ""
+	}
+	for _, add := range [][2]string{{"# The counterparties and what they promised.", moreLinks}, {"# The marketing MIS that", moreHosts}, {"# Payments in doubt.", moreRoutes}, {"# Who is told how the night goes.", channels},
 		{"  - {name: mis-session,", "  - {name: posp-master, sm4: keys/posp-master.sm4}\n"}} {
 		at := strings.Index(text, add[0])
 		if at < 0 {
@@ -111,8 +116,10 @@ func (h *home) addProducts(text string) (string, error) {
 	return text, nil
 }
 
-// roles are the customers of the kiosks, each of whom meets something else.
-var roles = []string{"card", "charge-lost", "charge-late", "posting-late", "public", "cash", "cash-late", "sale-lost", "meter"}
+// roles are the customers of the kiosks, each of whom meets something else, and
+// those of the debit file.
+var roles = append([]string{"card", "charge-lost", "charge-late", "posting-late", "public", "cash", "cash-late", "sale-lost", "meter", "soap", "tuxedo", "sql"},
+	make([]string, debtors)...)
 
 // playProducts plays every product and every kind of unknown outcome.
 func (r *run) playProducts(ctx context.Context) error {
@@ -126,25 +133,40 @@ func (r *run) playProducts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.date = r.day.Add(1)
-	return p.play(ctx, customers)
+	p.date, p.public = r.day, accounts["public"]
+	if err := p.play(ctx, customers); err != nil {
+		return err
+	}
+	if err := p.lists(r.day); err != nil {
+		return err
+	}
+	return r.debit(ctx, r.customers[len(r.customers)-debtors:])
 }
 
 // books are what the simulated card centre and card-meter system wrote down.
 type books struct {
-	mu  sync.Mutex
-	net map[string]int // account: what counts now
+	mu   sync.Mutex
+	net  map[string]int // account: what counts now
+	list []peer.Booking
 }
 
 func (b *books) add(e peer.Booking) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.list = append(b.list, e)
 	switch e.What {
 	case "paid", "again", "sold":
 		b.net[e.Account]++
 	case "reversed":
 		b.net[e.Account]--
 	}
+}
+
+// all are the bookings so far, in order.
+func (b *books) all() []peer.Booking {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.list)
 }
 
 func (b *books) of(account string) int {
@@ -158,10 +180,12 @@ type products struct {
 	r            *run
 	posp, meter  *books
 	kiosk        *peer.Conn
-	cards, open  *peer.Conn // kiosk-pos and public
+	doors        []*peer.Conn // kiosks whose payments go to the MIS's other doors: SOAP, Tuxedo, SQL
+	cards, open  *peer.Conn   // kiosk-pos and public
 	kioskD, posD *protocol.Dialect
 	serial       int
 	date         pay.Day
+	public       string // account of the customer who pays at the 公共支付 reader
 }
 
 // hosts starts the card centre and the card-meter system. Accounts choose what
@@ -237,7 +261,7 @@ func (p *products) play(ctx context.Context, customers map[string]mis.Customer) 
 		return err
 	}
 	defer func() {
-		for _, c := range []*peer.Conn{p.kiosk, p.cards, p.open} {
+		for _, c := range append(p.doors, p.kiosk, p.cards, p.open) {
 			c.Close()
 		}
 	}()
@@ -253,6 +277,9 @@ func (p *products) play(ctx context.Context, customers map[string]mis.Customer) 
 		{"POS支付, 销账被拒后退款", p.cards, pay.Pay, "paid-before", pay.Unknown, pay.Declined, 0, p.posp, nothing, nothing},
 		{"现金缴费, 销账应答丢失", p.kiosk, pay.Pay, "cash-late", pay.Unknown, pay.Approved, 0, p.posp, hold, release},
 		{"购电, 售电应答丢失", p.kiosk, pay.CardPay, "sale-lost", pay.Unknown, pay.Approved, 1, p.meter, nothing, nothing},
+		{"现金缴费, 经营销系统 WebService 门", p.doors[0], pay.Pay, "soap", pay.Approved, pay.Approved, 0, p.posp, nothing, nothing},
+		{"现金缴费, 经营销系统 Tuxedo 门", p.doors[1], pay.Pay, "tuxedo", pay.Approved, pay.Approved, 0, p.posp, nothing, nothing},
+		{"现金缴费, 经营销系统数据库门", p.doors[2], pay.Pay, "sql", pay.Approved, pay.Approved, 0, p.posp, nothing, nothing},
 	} {
 		if err := p.act(ctx, s, customers[s.from]); err != nil {
 			return fmt.Errorf("%s: %w", s.what, err)
@@ -269,6 +296,9 @@ func (p *products) dial(ctx context.Context) (err error) {
 		return err
 	}
 	p.kiosk, p.cards, p.open = peer.Dial(p.kioskD, p.r.app.Addr("kiosk")), peer.Dial(p.posD, p.r.app.Addr("kiosk-pos")), peer.Dial(p.posD, p.r.app.Addr("public"))
+	for _, id := range []string{"kiosk-soap", "kiosk-tuxedo", "kiosk-sql"} {
+		p.doors = append(p.doors, peer.Dial(p.kioskD, p.r.app.Addr(id)))
+	}
 	for i, c := range []*peer.Conn{p.cards, p.open} {
 		rep, err := c.Do(ctx, p.request(c, pay.SignOn, i), peer.Sound)
 		if err != nil || rep.Verdict != pay.Approved {
@@ -278,11 +308,14 @@ func (p *products) dial(ctx context.Context) (err error) {
 	return nil
 }
 
+// cash reports whether a connection is a kiosk's and not its card reader's.
+func (p *products) cash(c *peer.Conn) bool { return c != p.cards && c != p.open }
+
 // request is a message of a kiosk or of its card reader.
 func (p *products) request(c *peer.Conn, op pay.Op, reader int) *pay.Request {
 	p.serial++
 	req := &pay.Request{Op: op, Ref: pay.Ref{Kind: op.Kind(), Serial: fmt.Sprintf("%06d", p.serial)}, More: []pay.Field{{ID: pay.FSenderTime, Val: time.Now().Format("150405")}}}
-	if c == p.kiosk {
+	if p.cash(c) {
 		req.Day = p.date
 		req.More = append(req.More, pay.Field{ID: pay.FTerminal, Val: "K0000001"})
 		return req
@@ -304,7 +337,7 @@ func (p *products) act(ctx context.Context, s scene, c mis.Customer) error {
 	for _, b := range c.Bills {
 		req.Amount += b.Amount
 	}
-	if s.conn == p.kiosk && s.op == pay.Pay {
+	if p.cash(s.conn) && s.op == pay.Pay {
 		req.Bills = c.Bills
 	}
 	if s.op == pay.CardPay {
