@@ -76,7 +76,7 @@ func TestKill(t *testing.T) {
 
 func killOnce(t *testing.T, seed uint64, dedupe bool) {
 	dir := filepath.Join(t.TempDir(), "demo")
-	demo := program(t, io.Discard, "demo", "--dir", dir, "--seed", fmt.Sprint(seed), "--dedupe="+fmt.Sprint(dedupe))
+	demo := program(t, io.Discard, "demo", "--dir", dir, "--seed", fmt.Sprint(seed), "--dedupe="+fmt.Sprint(dedupe), "--products=false")
 	at := rand.New(rand.NewPCG(seed, 9)).IntN(400) + 1
 	Until(t, time.Minute, "acknowledgements", func() bool { return len(acks(t, dir)) >= at })
 	if err := demo.Process.Kill(); err != nil {
@@ -176,7 +176,7 @@ func compare(t *testing.T, a *app.App, told []load.Ack) {
 func TestServeStopsOnSIGTERM(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	var out strings.Builder
-	if err := program(t, &out, "demo", "--dir", dir, "--seed", "5", "--messages", "200", "--exit").Wait(); err != nil {
+	if err := program(t, &out, "demo", "--dir", dir, "--seed", "5", "--messages", "200", "--products=false", "--exit").Wait(); err != nil {
 		t.Fatalf("demo: %v\n%s", err, out.String())
 	}
 	r, w, err := os.Pipe()
