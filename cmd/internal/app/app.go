@@ -44,9 +44,9 @@ type App struct {
 	notices  *notify.Notifier // nil without receivers
 	orders   chan order
 	locked   atomic.Uint32 // the day under reconciliation
-	addrs    map[string]string
 	mu       sync.Mutex
-	doors    []*gateway.Channel    // of the banks; grows during the start, under mu
+	addrs    map[string]string     // grows during the start, as doors and lines do, under mu
+	doors    []*gateway.Channel    // of the banks
 	lines    map[string]line       // of the doors
 	acted    map[alert.Auto]uint64 // automatic actions since the start, under mu
 	admin    *admin.Server
@@ -85,7 +85,29 @@ func (a *App) Attach(name string, run func(context.Context) error) {
 func (a *App) Failed() <-chan error { return a.stack.failed }
 
 // Addr returns the bound address of a link, or of the MIS as "mis".
-func (a *App) Addr(id string) string { return a.addrs[id] }
+func (a *App) Addr(id string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.addrs[id]
+}
+
+// opened notes where a link listens, or one of the MIS's doors, which have no
+// line: whoever asks for the status may come while links still open.
+func (a *App) opened(id, addr string, l line) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.addrs[id] = addr
+	if l != nil {
+		a.lines[id] = l
+	}
+}
+
+// lineOf returns the line of a link, nil while it is not open.
+func (a *App) lineOf(id string) line {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lines[id]
+}
 
 // Journal returns the journal, for the demo's check of the books.
 func (a *App) Journal() *journal.Journal { return a.journal }
@@ -264,8 +286,7 @@ func (a *App) listenTCP(ctx context.Context, d *door, ch *gateway.Channel) error
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	a.addrs[d.opts.ID] = s.Addr()
-	a.lines[d.opts.ID] = ordinary{s}
+	a.opened(d.opts.ID, s.Addr(), ordinary{s})
 	return nil
 }
 
@@ -292,8 +313,7 @@ func (a *App) listenHTTP(d *door, ch *gateway.Channel) error {
 	if err != nil {
 		return err
 	}
-	a.addrs[d.opts.ID] = s.Addr()
-	a.lines[d.opts.ID] = web{s}
+	a.opened(d.opts.ID, s.Addr(), web{s})
 	a.stack.push(task{name: "link " + d.opts.ID, group: "links", run: s.Run})
 	return nil
 }

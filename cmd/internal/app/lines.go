@@ -155,8 +155,7 @@ func (a *App) openStream(d *door, ch *gateway.Channel) error {
 	if err != nil {
 		return err
 	}
-	a.addrs[o.ID] = s.Addr()
-	a.lines[o.ID] = streams{s, o}
+	a.opened(o.ID, s.Addr(), streams{s, o})
 	a.stack.push(task{name: "link " + o.ID, group: "links", run: s.Run})
 	return nil
 }

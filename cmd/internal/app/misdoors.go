@@ -61,7 +61,7 @@ func (a *App) openMISDoors() error {
 		if err != nil {
 			return fmt.Errorf("mis door %s: %w", o.ID, err)
 		}
-		a.addrs[o.ID] = ln.Addr().String()
+		a.opened(o.ID, ln.Addr().String(), nil)
 		h := &peer.Host{Dialect: d.dialect, Handler: a.ledger, Script: new(peer.Script), Now: a.plan.now, Note: func(line string) { a.log.Debug("mis", "door", o.ID, "note", line) },
 			Pause: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
 		run := func(ctx context.Context) error { return h.ServeGate(ctx, ln, o.Envelope, tuxedo.FML32) }

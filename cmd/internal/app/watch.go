@@ -65,7 +65,7 @@ func (a *App) Status() admin.Status {
 		n := ch.Counts()
 		l := admin.Link{ID: ch.Link, Addr: a.Addr(ch.Link), Approved: n.Approved, Declined: n.Declined, Unknown: n.Unknown,
 			Rejected: n.Rejected, Busy: n.Busy, Panics: n.Panics}
-		if on := a.lines[ch.Link]; on != nil {
+		if on := a.lineOf(ch.Link); on != nil {
 			st.Problems = append(st.Problems, on.look(&l)...)
 		}
 		st.Links = append(st.Links, l)
