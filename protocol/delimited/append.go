@@ -1,7 +1,6 @@
 package delimited
 
 import (
-	"bytes"
 	"fmt"
 	"strconv"
 
@@ -134,7 +133,7 @@ func (w *writer) wrote(x *cell, dst []byte, at int) bool {
 	field := dst[from:]
 	switch {
 	case w.quote == quoteAlways || w.quote == quoteNeeded && w.special(field):
-		dst = quote(dst, from)
+		dst = text.Quote(dst, from)
 		from++
 		if at >= 0 {
 			w.rec.Span(at, from-w.start, len(dst)-1-from)
@@ -160,26 +159,6 @@ func (w *writer) wrote(x *cell, dst []byte, at int) bool {
 	}
 	w.dst = dst
 	return true
-}
-
-// quote puts quotes around what dst holds from byte from on, and doubles those
-// inside.
-func quote(dst []byte, from int) []byte {
-	i := len(dst)
-	for range 2 + bytes.Count(dst[from:], []byte{'"'}) {
-		dst = append(dst, '"')
-	}
-	to := len(dst) - 1 // the closing quote stands there already
-	for i--; i >= from; i-- {
-		to--
-		dst[to] = dst[i]
-		if dst[i] == '"' {
-			to--
-			dst[to] = '"'
-		}
-	}
-	dst[from] = '"'
-	return dst
 }
 
 func (w *writer) fail(path, want, got, hint string) error {

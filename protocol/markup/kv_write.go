@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"qianzhi/protocol"
+	"qianzhi/protocol/text"
 )
 
 // Append writes the record, pairs in the order of the spec.
@@ -75,7 +76,7 @@ func (c *kvCodec) append(dst []byte, n *node, val []byte) ([]byte, error) {
 	case c.escape == escapeBackslash:
 		dst = c.backslash(dst, at)
 	case c.quote == quoteAlways, c.quote == quoteNeeded && (torn || bytes.IndexByte(dst[from:], '"') >= 0):
-		dst = quote(dst, from)
+		dst = text.Quote(dst, from)
 	case torn:
 		return dst, fail(n.path, -1, "text without the separator", shown(n.mask, val), "escape and quote allow it")
 	}
@@ -86,26 +87,6 @@ func (c *kvCodec) append(dst []byte, n *node, val []byte) ([]byte, error) {
 // one before the separator behind it.
 func (c *kvCodec) torn(val []byte) bool {
 	return c.escape == escapeNone && (c.split(val) < len(val) || c.runs(val))
-}
-
-// quote puts quotes around what dst holds from byte from on, and doubles those
-// inside.
-func quote(dst []byte, from int) []byte {
-	i := len(dst)
-	for range 2 + bytes.Count(dst[from:], []byte{'"'}) {
-		dst = append(dst, '"')
-	}
-	to := len(dst) - 1 // the closing quote stands there already
-	for i--; i >= from; i-- {
-		to--
-		dst[to] = dst[i]
-		if dst[i] == '"' {
-			to--
-			dst[to] = '"'
-		}
-	}
-	dst[from] = '"'
-	return dst
 }
 
 // backslash puts one before each backslash, and before each character that a
