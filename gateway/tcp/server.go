@@ -137,9 +137,19 @@ func (s *Server) Run(ctx context.Context) error {
 		gnet.WithLogLevel(logging.ErrorLevel))
 	end()
 	if err != nil {
-		return fmt.Errorf("tcp: listen on %s: %w", s.o.Addr, err)
+		return fmt.Errorf("tcp: listen on %s: %w", s.o.Addr, s.reason(err))
 	}
 	return nil
+}
+
+// reason is why an address cannot be listened on: gnet tells of an option that it
+// could not set on the socket it did not get.
+func (s *Server) reason(err error) error {
+	ln, why := net.Listen("tcp", s.o.Addr)
+	if why != nil {
+		return why
+	}
+	return errors.Join(err, ln.Close())
 }
 
 // OnBoot notes the bound address.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -143,7 +144,7 @@ func (h *home) reserve() error {
 		}
 	}()
 	for _, id := range append([]string{"pos", "fixed", "http", "mis", "kiosk", "kiosk-pos", "public", "posp", "meter"}, doorPorts...) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := listenLow()
 		if err != nil {
 			return err
 		}
@@ -151,6 +152,17 @@ func (h *home) reserve() error {
 		h.ports[id] = l.Addr().String()
 	}
 	return nil
+}
+
+// listenLow takes a free port below those that the system gives to outgoing
+// connections, so that none of them has it when the daemon wants it.
+func listenLow() (l net.Listener, err error) {
+	for range 100 {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+mrand.IntN(22_000))); err == nil {
+			return l, nil
+		}
+	}
+	return nil, err
 }
 
 // config writes the shipped configuration with the demo's ports and short
